@@ -1,0 +1,1 @@
+"""Models and inference; knows nothing of Kafka."""

@@ -1,0 +1,1 @@
+"""The networks: towers, fusion heads, losses."""

@@ -1,0 +1,1 @@
+"""Bytes and text to arrays, shared by training and serving."""

@@ -1,0 +1,1 @@
+"""Making bundles: generate, train, calibrate, evaluate."""

@@ -1,0 +1,1 @@
+"""Tidegate: the daemon between Kafka and the fused model."""

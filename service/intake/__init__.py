@@ -1,0 +1,1 @@
+"""From a Kafka record to rows a model can score, within limits."""
