@@ -1,0 +1,46 @@
+"""What can go wrong around a model: its bundle on disk, or one item of media."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+MediaReason = Literal[
+    "unsupported_media_type",
+    "media_too_large",
+    "undecodable",
+    "bomb",
+    "too_long",
+    "decode_timeout",
+    "out_of_memory",
+    "killed_worker",
+]
+
+MEDIA_REASONS: Final = frozenset(get_args(MediaReason))
+"""Every reason for which one item of media fails, as dead letters and scores spell it."""
+
+
+class EngineError(Exception):
+    """Anything the engines raise on purpose."""
+
+
+class BundleError(EngineError):
+    """A bundle that cannot be used: what is wrong, where, why, and what to do about it."""
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.why, self.remedy = what, where, why, remedy
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = self.what + (f" ({self.where})" if self.where else "")
+        if self.why:
+            text += f": {self.why}"
+        return text + (f". {self.remedy}" if self.remedy else "")
+
+
+class MediaError(EngineError):
+    """One item of media cannot be decoded; `detail` is a short hint that never holds payload."""
+
+    def __init__(self, reason: MediaReason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason: MediaReason = reason
+        self.detail = detail

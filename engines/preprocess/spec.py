@@ -1,0 +1,134 @@
+"""What a model expects of its inputs: recorded in the bundle, obeyed by training and serving alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from engines.errors import BundleError
+
+SCHEMA: Final = "tidegate.preprocess/1"
+_KINDS: Final[dict[str, Any]] = {"int": int, "float": (int, float), "str": str}
+_Spec = TypeVar("_Spec")
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpec:
+    """`kind` names the tokeniser; ids are below `vocabulary`; a text keeps its first `max_tokens`."""
+
+    vocabulary: int
+    max_tokens: int
+    kind: Literal["hash-words"] = "hash-words"
+
+    def __post_init__(self) -> None:
+        _require(self.kind == "hash-words", f"text.kind {self.kind!r} is unknown")
+        _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
+        _require(self.max_tokens > 0, "text.max_tokens must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """Pixels become RGB [height, width, 3]; an animation gives its first `frames`."""
+
+    height: int
+    width: int
+    frames: int = 4
+    fit: Literal["stretch"] = "stretch"
+
+    def __post_init__(self) -> None:
+        _require(self.fit == "stretch", f"image.fit {self.fit!r} is unknown")
+        _require(min(self.height, self.width, self.frames) > 0, "image sizes must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSpec:
+    """Sound becomes mono at `rate` hertz; only the first `seconds` are heard."""
+
+    seconds: float
+    rate: int = 16_000
+
+    def __post_init__(self) -> None:
+        _require(0 < self.seconds <= 3600, "audio.seconds must lie between 0 and 3600")
+        _require(8_000 <= self.rate <= 96_000, "audio.rate must lie between 8000 and 96000")
+
+    @property
+    def samples(self) -> int:
+        """The model's window, in samples."""
+        return round(self.seconds * self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """All three together: the bundle's `preprocess.json`."""
+
+    text: TextSpec
+    image: ImageSpec
+    audio: AudioSpec
+
+    @classmethod
+    def load(cls, path: Path) -> Preprocess:
+        """Read `path`; raises `BundleError` for what is missing, unknown or of the wrong type."""
+        try:
+            return cls.from_json(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(
+                "cannot read the preprocessing", where=str(path), why=str(error), remedy=_REMEDY
+            ) from error
+        except BundleError as error:
+            raise BundleError(error.what, where=str(path), why=error.why, remedy=_REMEDY) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocess:
+        """The inverse of `to_json`; raises `BundleError`."""
+        try:
+            tree = json.loads(text)
+        except ValueError as error:
+            raise _bad(f"not JSON: {error}") from error
+        _require(isinstance(tree, dict), "not an object")
+        _require(tree.pop("schema", None) == SCHEMA, f"its schema is not {SCHEMA}")
+        _names("preprocessing", tree, {"text", "image", "audio"}, set())
+        return cls(
+            _read(TextSpec, "text", tree["text"]),
+            _read(ImageSpec, "image", tree["image"]),
+            _read(AudioSpec, "audio", tree["audio"]),
+        )
+
+    def to_json(self) -> str:
+        """The text of `preprocess.json`: stable, so that a digest of it is too."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+
+
+_REMEDY: Final = "Use a bundle that this version of Tidegate wrote or supports"
+
+
+def _bad(why: str) -> BundleError:
+    return BundleError("the preprocessing cannot be used", why=why, remedy=_REMEDY)
+
+
+def _require(holds: bool, why: str) -> None:
+    if not holds:
+        raise _bad(why)
+
+
+def _names(where: str, tree: dict[str, Any], needed: set[str], optional: set[str]) -> None:
+    unknown, missing = sorted(tree.keys() - needed - optional), sorted(needed - tree.keys())
+    _require(not unknown, f"{where}: unknown {', '.join(unknown)}")
+    _require(not missing, f"{where}: missing {', '.join(missing)}")
+
+
+def _read(spec: type[_Spec], where: str, tree: Any) -> _Spec:
+    _require(isinstance(tree, dict), f"{where} is not an object")
+    known = {field.name: str(field.type) for field in fields(spec)}  # type: ignore[arg-type]
+    _names(where, tree, _needed(spec), set(known))
+    for name, value in tree.items():
+        kind = _KINDS.get(known[name], str)
+        _require(
+            isinstance(value, kind) and not isinstance(value, bool), f"{where}.{name} has the wrong type"
+        )
+    return spec(**tree)
+
+
+def _needed(spec: type[Any]) -> set[str]:
+    return {field.name for field in fields(spec) if field.default is MISSING}
