@@ -1,0 +1,55 @@
+"""What a check has to say about a configuration, and the error that carries all of it at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to mend (`error`) or to think about (`warning`)."""
+
+    level: Literal["error", "warning"]
+    where: str
+    what: str
+    why: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.why:
+            text += f": {self.why}"
+        return text + (f". {self.remedy}" if self.remedy else "")
+
+
+class Refused(ConfigError):
+    """A configuration or policy with errors; `findings` holds every one of them."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        first = findings[0]
+        super().__init__(first.what, where=first.where, why=first.why, remedy=first.remedy)
+
+    def __str__(self) -> str:
+        return "\n".join(str(finding) for finding in self.findings)
+
+
+def refuse_errors(findings: Iterable[Finding]) -> None:
+    """Raise `Refused` with the errors among the findings, if there are any."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise Refused(errors)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy for an unknown name: its nearest known neighbours, or all of them when few."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    if near:
+        return "Did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
+    return f"Known here: {', '.join(names)}" if 0 < len(names) <= 30 else ""
