@@ -20,14 +20,15 @@ MEDIA_REASONS: Final = frozenset(get_args(MediaReason))
 
 
 class EngineError(Exception):
-    """Anything the engines raise on purpose."""
+    """Anything the engines raise on purpose: what is wrong, where, why, and what to do about it.
 
+    `events` are the positions in the batch that it concerns, where it is known whose fault it is.
+    """
 
-class BundleError(EngineError):
-    """A bundle that cannot be used: what is wrong, where, why, and what to do about it."""
-
-    def __init__(self, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
-        self.what, self.where, self.why, self.remedy = what, where, why, remedy
+    def __init__(
+        self, what: str, *, where: str = "", why: str = "", remedy: str = "", events: tuple[int, ...] = ()
+    ) -> None:
+        self.what, self.where, self.why, self.remedy, self.events = what, where, why, remedy, events
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -35,6 +36,10 @@ class BundleError(EngineError):
         if self.why:
             text += f": {self.why}"
         return text + (f". {self.remedy}" if self.remedy else "")
+
+
+class BundleError(EngineError):
+    """A bundle that cannot be used."""
 
 
 class MediaError(EngineError):
