@@ -1,4 +1,4 @@
-"""What is owned, what is in flight, what is acknowledged, and so what may be committed; no client in sight."""
+"""What is owned, what is in flight, what is acknowledged, and so what may be committed; no client here."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Ownership:
 
 
 class Checkpoint:
-    """Thread-safe ledger of positions: cycles enter and leave in order; a fenced owner's acknowledgements are void."""
+    """Thread-safe ledger of positions: cycles enter and leave in order; a fenced owner's are void."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class Checkpoint:
                     self._owned[partition].closing = True
 
     def fence(self, partitions: Iterable[Partition]) -> None:
-        """End the ownership: from now on their acknowledgements are ignored and nothing of them is committed."""
+        """End the ownership: late acknowledgements are ignored and nothing more is committed."""
         with self._lock:
             for partition in partitions:
                 self._owned.pop(partition, None)
@@ -110,7 +110,7 @@ class Checkpoint:
             return list(self._owned)
 
     def begin(self, positions: Positions) -> set[Partition]:
-        """Enter a cycle; returns the partitions refused (closing or fenced), whose records the caller drops."""
+        """Enter a cycle; returns the partitions refused (closing, fenced): the caller drops their records."""
         refused = set()
         with self._lock:
             for partition, (epoch, offset) in positions.items():
@@ -118,9 +118,7 @@ class Checkpoint:
                 if owned is None or owned.closing or owned.epoch != epoch:
                     refused.add(partition)
                     continue
-                assert offset > owned.begun, (
-                    f"{partition} begins {offset} after {owned.begun}. This is a bug."
-                )
+                assert offset > owned.begun, f"{partition}: {offset} after {owned.begun}. This is a bug."
                 owned.begun = offset
                 owned.inflight.append(offset)
         return refused

@@ -20,7 +20,7 @@ class Rejected:
 
 
 class Abandoned(Exception):  # noqa: N818 - not a fault: the owner asked for it
-    """Publishing ended because the caller is stopping, or the sink was killed; not everything is acknowledged."""
+    """Publishing ended because the caller is stopping; not everything is acknowledged."""
 
 
 class Sink:
@@ -37,14 +37,14 @@ class Sink:
     ) -> list[Rejected]:
         """Return once every record is acknowledged, rejected alone, or no longer owned; retries for ever.
 
-        First arrivals of one key keep their order; after a fault a suffix may be repeated. Raises Abandoned when
-        `stopping()` turns true before that.
+        First arrivals of one key keep their order; after a fault a suffix may be repeated. Raises Abandoned
+        when `stopping()` turns true before that.
         """
         raise NotImplementedError
 
     @property
     def reason(self) -> str | None:
-        """Why publishing does not advance right now (`output_unavailable`, `broker_unreachable`), else None."""
+        """Why publishing does not advance (`output_unavailable`, `broker_unreachable`), else None."""
         raise NotImplementedError
 
     @property
@@ -53,7 +53,7 @@ class Sink:
         return self.reason is None
 
     def kill(self) -> None:
-        """Force the producer closed from any thread: what is not on its way stays unsent; the next send makes a new one."""
+        """Force the producer closed, from any thread: what is not on its way stays unsent."""
         raise NotImplementedError
 
     def close(self, timeout: float = 5.0) -> None:

@@ -24,7 +24,7 @@ class Start:
 
 
 class Hooks(Protocol):
-    """What the source tells its owner; called on the poll thread unless it says otherwise, and must not raise."""
+    """What the source tells its owner, on the poll thread unless it says otherwise; must not raise."""
 
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
         """New partitions, before any record of theirs; may call `Source.mark`."""
@@ -72,8 +72,8 @@ class Source:
     def poll(self, timeout: float | None = None) -> list[Run]:
         """Wait up to `timeout` seconds (default 1, or 0.2 while paused) for records; commits what is due.
 
-        Handles rebalances, outages and a broken consumer by itself. Raises UnreachableError where retention overtook
-        the group and `input.retention` is `stop`.
+        Handles rebalances, outages and a broken consumer by itself. Raises UnreachableError where retention
+        overtook the group and `input.retention` is `stop`.
         """
         raise NotImplementedError
 
@@ -91,16 +91,16 @@ class Source:
         raise NotImplementedError
 
     def mark(self, partition: Partition, offset: int, marker: Marker) -> bool:
-        """Commit this position with this marker now (waits up to 5 s); False if the brokers did not take it."""
+        """Commit this position with this marker now (up to 5 s); False if the brokers did not take it."""
         raise NotImplementedError
 
     def lag(self) -> dict[Partition, int]:
-        """Records between the last acknowledged position and the end of each owned partition, some seconds old."""
+        """Records from the last acknowledged position to the end of each owned partition, seconds old."""
         raise NotImplementedError
 
     @property
     def reason(self) -> str | None:
-        """Why the source is not ready (`not_assigned`, `rebalancing`, `broker_unreachable`), None while it is."""
+        """Why it is not ready (`not_assigned`, `rebalancing`, `broker_unreachable`), None while it is."""
         raise NotImplementedError
 
     def commit(self, timeout: float = 5.0) -> bool:
