@@ -1,0 +1,51 @@
+# Needs Python 3.11 or later; what else is missing is installed (apt, when root) or named.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean constraints
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.serving ## Real Kafka, sample events, a live table (ARGS="--events 40 --json" for machines)
+	@.ci/need java mvn >&2
+	@$(BIN)/tidegate demo $(ARGS)
+
+test: $(VENV)/.dev ## All tests, on a real broker (ARGS="tests/service -k policy" for some)
+	@.ci/need java mvn kcat promtool
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Style, formatting and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.serving ## Events per second and latency on this machine
+	@.ci/need java mvn >&2
+	@$(BIN)/tidegate bench $(ARGS)
+
+clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
+	@find engines service tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+constraints: $(VENV)/.dev ## Write constraints.txt from what is installed
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools \
+	  | grep -viE '^(nvidia-|cuda-|triton=)'; } > constraints.new && mv constraints.new constraints.txt
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || .ci/need python
+	@echo "Creating $(VENV) with $$($(or $(PYTHON),python3) --version)" >&2
+	@$(or $(PYTHON),python3) -m venv $(VENV)
+
+# Serving needs no torch: about 0.7 GB on disk. Development adds it for training: about 5.5 GB.
+$(VENV)/.serving: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Tidegate for serving (once, about a minute)" >&2
+	@$(PIP) -e . >&2 && touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Tidegate for development, with torch (once, a few minutes)" >&2
+	@$(PIP) -e '.[dev,train]' >&2 && touch $@ $(VENV)/.serving
