@@ -27,7 +27,7 @@ class Finding:
         return text + (f". {self.remedy}" if self.remedy else "")
 
 
-class Refused(ConfigError):
+class Refused(ConfigError):  # noqa: N818 - says what happened, as in `raise Refused`
     """A configuration or policy with errors; `findings` holds every one of them."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
