@@ -33,7 +33,7 @@ while read -r line; do group=$line; done
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One more door of the broker, for example `Listener("SECURE", "SASL_SSL", {"ssl.client.auth": "none"})`."""
+    """One more door, for example `Listener("SECURE", "SASL_SSL", {"ssl.client.auth": "none"})`."""
 
     name: str
     protocol: str
