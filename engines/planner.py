@@ -1,0 +1,47 @@
+"""Lengths → micro-batches. Pure functions: they see sizes, never content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.intp]
+Sizes = NDArray[np.int32] | NDArray[np.int64]
+
+
+def plan_text(lengths: Sizes, tokens: int) -> list[Index]:
+    """Rows of each micro-batch: sorted by length, cut where padded tokens would go over `tokens`.
+
+    Every row stands in exactly one; a row that is over the budget alone still goes, alone.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending = np.asarray(lengths)[order].astype(np.int64)
+    batches, start = [], 0
+    while start < len(order):
+        # Rows only get longer, so no more than this many can fit; the cost grows with every row taken.
+        most = max(1, tokens // max(1, int(ascending[start])))
+        window = ascending[start : start + most]
+        costs = window * np.arange(1, len(window) + 1)
+        count = max(1, int(np.searchsorted(costs, tokens, side="right")))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def plan_audio(samples: Sizes, seconds: float, rate: int) -> list[Index]:
+    """Rows of each micro-batch, so that padded sound stays within `seconds` at `rate` hertz."""
+    return plan_text(samples, max(1, int(seconds * rate)))
+
+
+def plan_rows(count: int, rows: int) -> list[Index]:
+    """Rows of each micro-batch where all rows cost the same: at most `rows` in order."""
+    return [np.arange(start, min(start + rows, count)) for start in range(0, count, rows)]
+
+
+def useful_ratio(lengths: Sizes, batches: Iterable[Sequence[int] | Index]) -> float:
+    """The share of the planned tokens that is not padding; 1 where nothing was planned."""
+    sizes = np.asarray(lengths)
+    padded = sum(len(rows) * int(sizes[np.asarray(rows)].max()) for rows in batches if len(rows))
+    return float(sizes.sum()) / padded if padded else 1.0
