@@ -33,7 +33,11 @@ class Refused(ConfigError):  # noqa: N818 - says what happened, as in `raise Ref
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
         first = findings[0]
-        super().__init__(first.what, where=first.where, why=first.why, remedy=first.remedy)
+        if len(findings) == 1:
+            super().__init__(first.what, where=first.where, why=first.why, remedy=first.remedy)
+        else:
+            why = "\n".join(map(str, findings))
+            super().__init__(f"{len(findings)} errors", why=why, remedy="Mend each, then try again")
 
     def __str__(self) -> str:
         return "\n".join(str(finding) for finding in self.findings)
