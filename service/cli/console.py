@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import orjson
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-COLOURS: Final = {
-    "negative": "red",
-    "neutral": "bright_black",
-    "positive": "green",
-    "allow": "green",
-    "review": "yellow",
-    "block": "bold red",
-}
-"""How a sentiment or an action looks in a table."""
 
 
 def json_option(command: Command) -> Command:
@@ -36,10 +26,23 @@ def json_option(command: Command) -> Command:
     return option(command)
 
 
-def config_option(command: Command) -> Command:
-    """`-c FILE`: the configuration; left out, defaults and the environment."""
-    kind = click.Path(exists=False, dir_okay=False, path_type=Path)
-    return click.option("-c", "--config", type=kind, metavar="FILE", help="Configuration (YAML).")(command)
+def settings_options(command: Command) -> Command:
+    """`-c FILE` and `--set KEY=VALUE`; without a file, the defaults and the environment."""
+    file = click.option(
+        "-c",
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Configuration (YAML); without it, defaults and TIDEGATE_… variables.",
+    )
+    one = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One setting, for example engine.threads=2.",
+    )
+    return file(one(command))
 
 
 def teach(text: str, *examples: tuple[str, str]) -> str:
@@ -76,14 +79,16 @@ def err() -> Console:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while work is long; yields `advance(steps)`. Silent where nobody watches."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(what: str, total: int | None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while work is long; yields `advance(steps)`. Nothing where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda steps: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=total)
-        yield partial(bar.advance, task)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err(), transient=True) as bar:
+        yield partial(bar.advance, bar.add_task(what, total=total))
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
