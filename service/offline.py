@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from engines.bundle import Bundle
 from engines.engine import Engine, open_engine
-from engines.preprocess.text import TextEncoder
+from engines.preprocess.text import text_encoder
 from service.config import EngineSettings, Settings
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool
@@ -32,7 +32,7 @@ def open_scoring(
         pool = DecodePool(spec.image, spec.audio, limits, limits.decode_workers, on_restart)
         stack.callback(pool.close)
         pool.start()
-        intake = Intake(TextEncoder(spec.text), pool, limits)
+        intake = Intake(text_encoder(spec.text), pool, limits)
         engine.warm_up()
         yield Scoring(intake, engine, Scorer(engine.labels, engine.info, policy, fits=fits))
 

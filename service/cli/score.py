@@ -13,7 +13,7 @@ from service.errors import Exit
 
 @click.command(
     help=teach(
-        "Score events without Kafka: JSON lines from FILEs or standard input, pictures, sounds, .txt files.\n\n"
+        "Score events without Kafka: JSON lines from FILEs or standard input, media, .txt files.\n\n"
         "Scores come out in input order. What cannot be scored becomes an error line in its place, and the "
         "exit code is 65.",
         ("""echo '{"text": "what a lovely day"}' | tidegate score""", "one event from a pipe"),
