@@ -1,0 +1,169 @@
+"""The daemon's story: check, load, warm up, join, serve, drain."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import FrameType
+from typing import Final
+
+from engines.engine import Engine
+
+from engines.bundle import Bundle
+from service.assembly import load_engine, load_scoring
+from service.buffer import Buffer
+from service.caution import Caution
+from service.config import Settings
+from service.errors import Exit, TidegateError
+from service.failpoint import FailPoints
+from service.fuse import Fuse
+from service.health import Health
+from service.http import HttpServer
+from service.intakeloop import IntakeLoop
+from service.kafka.admin import Facts, preflight
+from service.kafka.checkpoint import Checkpoint
+from service.kafka.client import check_client
+from service.kafka.sink import Sink
+from service.kafka.source import Source
+from service.membership import Membership
+from service.metrics import Metrics
+from service.pipeline import Pipeline
+from service.policy import Policy
+from service.publisher import Publisher
+from service.scoring import Scoring
+from service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+LEAVE_SECONDS: Final = 4.0  # of the grace period, kept for the last commit and for leaving the group
+
+
+@dataclass(slots=True)
+class Signals:
+    """SIGTERM and SIGINT ask for a drain; the second one ends the process at once."""
+
+    asked: threading.Event
+
+    def install(self) -> None:
+        """Take both signals."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked.is_set():
+            os._exit(Exit.GAVE_UP_DRAINING)
+        self.asked.set()
+
+
+def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
+    """Serve until a signal; the exit code says how it ended.
+
+    Raises ConfigError (78) or UnreachableError (69) before the first record is read.
+    """
+    signals = Signals(threading.Event())
+    signals.install()
+    with ExitStack() as stack:
+        metrics, health, fail = Metrics(), Health(), FailPoints.of_environment()
+        policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
+        http = HttpServer(settings.http.host, settings.http.port, health, metrics.registry)
+        stack.callback(http.close)
+        check_client()
+        facts = preflight(settings)
+        engine = load_engine(settings, bundle)
+        stack.callback(engine.close)
+        restarts = metrics.worker_restarts.labels("decode")
+        scoring = load_scoring(
+            settings, engine, policy, facts.output_max_bytes, stack, lambda kind: restarts.inc()
+        )
+        daemon = Daemon(settings, scoring, facts, metrics, health, fail, fuse_accept)
+        describe(engine, policy, metrics)
+        daemon.start()
+        health.started()
+        log.info("serving", extra={"fields": {"http": http.address, "group": settings.kafka.group}})
+        daemon.supervisor.watch(signals.asked)
+        health.trouble("draining", "the daemon is stopping")
+        return daemon.drain()
+
+
+def describe(engine: Engine, policy: Policy, metrics: Metrics) -> None:
+    """Say in log and metrics what exactly scores."""
+    info = engine.info
+    metrics.build_info.labels(version("tidegate")).set(1)
+    metrics.bundle_info.labels(info.digest).set(1)
+    metrics.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
+    fields = {"bundle": info.bundle, "engine": info.engine, "precision": info.precision, "why": info.why}
+    log.info("engine ready", extra={"fields": fields | {"policy": policy.reference}})
+    if info.synthetic:
+        log.warning(
+            "this bundle learnt from generated data only: do not moderate people with it",
+            extra={"fields": {"modalities": list(info.synthetic)}},
+        )
+
+
+class Daemon:
+    """The running parts, wired; `start`, then `supervisor.watch`, then `drain`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        scoring: Scoring,
+        facts: Facts,
+        metrics: Metrics,
+        health: Health,
+        fail: FailPoints,
+        fuse_accept: int = 0,
+    ) -> None:
+        limits = settings.limits
+        self._grace = limits.grace_seconds
+        self.checkpoint = Checkpoint()
+        caution = Caution(3 * limits.cycle_records)
+        fuse = Fuse(settings.deadletter.fuse, fuse_accept)
+        replaced = metrics.producer_replacements
+        self.sink = Sink(settings.kafka, on_replaced=lambda reason: replaced.labels(reason).inc())
+        member = Membership(metrics, caution, fuse, self.sink)
+        self.source = Source(
+            settings.kafka, settings.input, self.checkpoint, member, drain_seconds=limits.drain_seconds
+        )
+        member.source = self.source
+        buffer = Buffer(limits, self.checkpoint, caution)
+        publisher = Publisher(
+            settings, scoring, self.sink, fuse, metrics, self.checkpoint.owns, facts.deadletter_max_bytes
+        )
+        self.pipeline = Pipeline(
+            buffer, self.checkpoint, caution, scoring, publisher, member, metrics, health, fail
+        )
+        self.loop = IntakeLoop(self.source, buffer, metrics, health, fail)
+        self.supervisor = Supervisor(
+            self.source, self.sink, self.loop, self.pipeline, buffer, fuse, member, metrics, health
+        )
+
+    def start(self) -> None:
+        """Join the group and let the stages run."""
+        self.pipeline.start()
+        self.loop.start()
+
+    def drain(self) -> Exit:
+        """Finish what is in flight, commit, leave the group: all within the grace period."""
+        began = time.monotonic()
+        deadline = began + self._grace
+        self.loop.stop()
+        drained = self.pipeline.drain(deadline - LEAVE_SECONDS)
+        if not drained:
+            self.sink.kill()
+        settled = self.loop.settle(deadline)
+        self.sink.close(max(0.5, min(2.0, deadline - time.monotonic())))
+        seconds = round(time.monotonic() - began, 2)
+        log.info("stopped", extra={"fields": {"drained": drained, "settled": settled, "seconds": seconds}})
+        return self._ending(drained and settled)
+
+    def _ending(self, clean: bool) -> Exit:
+        failure = self.pipeline.failure or self.loop.failure
+        if failure is not None:
+            return failure.exit_code if isinstance(failure, TidegateError) else Exit.INTERNAL
+        return Exit.OK if clean else Exit.GAVE_UP_DRAINING

@@ -1,0 +1,212 @@
+"""Three stages after the poll thread, joined by queues of one, so that cycles overlap and stay in order."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from engines.errors import EngineError
+from service.buffer import Buffer
+from service.caution import Caution
+from service.cycle import Cycle
+from service.errors import RecordError
+from service.failpoint import FailPoints
+from service.health import Health
+from service.intake.intake import Prepared
+from service.kafka.checkpoint import Checkpoint
+from service.kafka.sink import Abandoned
+from service.membership import Membership
+from service.metrics import Metrics
+from service.publisher import Publisher
+from service.record import Run
+from service.scoring import Inferred, Scoring
+
+log = logging.getLogger(__name__)
+
+ENGINE_RETRY_SECONDS: Final = 1.0
+CAREFUL_POLL_SECONDS: Final = 0.005
+
+
+class Pipeline:
+    """prepare → infer → publish. A stage that dies stops the daemon: nothing hangs in silence."""
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        checkpoint: Checkpoint,
+        caution: Caution,
+        scoring: Scoring,
+        publisher: Publisher,
+        member: Membership,
+        metrics: Metrics,
+        health: Health,
+        fail: FailPoints,
+    ) -> None:
+        self._buffer, self._checkpoint, self._caution = buffer, checkpoint, caution
+        self._scoring, self._publisher, self._metrics, self._health = scoring, publisher, metrics, health
+        self._member, self._fail = member, fail
+        self._prepared: queue.Queue[Cycle | None] = queue.Queue(1)
+        self._inferred: queue.Queue[Cycle | None] = queue.Queue(1)
+        self._give_up = threading.Event()
+        self.failure: BaseException | None = None
+        self.abandoned = False
+        self.tripped = threading.Event()
+        self._counting = threading.Lock()
+        self.records = self.bytes = 0
+        stages = (("prepare", self._prepare), ("infer", self._infer), ("publish", self._publish))
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(name, stage), name=name, daemon=True)
+            for name, stage in stages
+        ]
+
+    def start(self) -> None:
+        """Start the stages."""
+        for thread in self._threads:
+            thread.start()
+
+    def drain(self, deadline: float) -> bool:
+        """Finish the cycles that are under way, until `deadline` (monotonic); whether all of them were."""
+        self._buffer.close()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._give_up.set()
+        for thread in self._threads:
+            thread.join(1.0)
+        return not self.abandoned and not any(thread.is_alive() for thread in self._threads)
+
+    def _guarded(self, name: str, stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except Abandoned:
+            self.abandoned = True
+        except BaseException as error:  # whatever ends a stage must end the daemon, and be told
+            log.exception("stage %s died", name)
+            self.failure = error
+            self._give_up.set()
+            self._buffer.close()
+        finally:
+            self._health.rest(name)
+
+    def _put(self, target: queue.Queue[Cycle | None], cycle: Cycle | None) -> None:
+        while not self._give_up.is_set():
+            try:
+                return target.put(cycle, timeout=0.5)
+            except queue.Full:
+                continue
+        raise Abandoned
+
+    def _get(self, source: queue.Queue[Cycle | None]) -> Cycle | None:
+        while not self._give_up.is_set():
+            try:
+                return source.get(timeout=0.5)
+            except queue.Empty:
+                continue
+        raise Abandoned
+
+    # -- prepare ---------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        while (cycle := self._buffer.cut()) is not None:
+            if cycle.careful and not self._alone(cycle):
+                continue
+            refused = self._checkpoint.begin(cycle.positions)
+            if refused:
+                cycle.runs = [run for run in cycle.runs if run.partition not in refused]
+            if not cycle.runs:
+                continue
+            self._count(cycle, 1)
+            self._metrics.cycle_records.observe(sum(len(run.records) for run in cycle.runs))
+            cycle.preparation = None if cycle.condemned else self._scoring.prepare(cycle.records)
+            if cycle.preparation:
+                self._metrics.stage["decode"].observe(cycle.preparation.seconds)
+            self._put(self._prepared, cycle)
+        self._put(self._prepared, None)
+
+    def _alone(self, cycle: Cycle) -> bool:
+        """Wait until nothing else is in flight, then note in the group where this try starts."""
+        (run,) = cycle.runs
+        while self._checkpoint.busy(self._checkpoint.owned()):
+            if self._give_up.wait(CAREFUL_POLL_SECONDS):
+                raise Abandoned
+        first, end = run.records[0].offset, run.records[-1].offset + 1
+        marker = self._caution.marker(run.partition, first, end)
+        while not self._member.source.mark(run.partition, first, marker):
+            if not self._checkpoint.owns(run.partition, run.epoch):
+                return False
+            if self._give_up.wait(ENGINE_RETRY_SECONDS):
+                raise Abandoned
+        return True
+
+    # -- infer -----------------------------------------------------------------------------------------------
+
+    def _infer(self) -> None:
+        while (cycle := self._get(self._prepared)) is not None:
+            began = time.monotonic()
+            cycle.inferred = self._condemn(cycle) if cycle.condemned else self._answers(cycle)
+            cycle.preparation = None  # the rows' memory goes back before the publisher waits for brokers
+            seconds = time.monotonic() - began
+            self._buffer.pace.learn(len(cycle.inferred.rows), cycle.size, seconds)
+            self._metrics.stage["prepare"].observe(cycle.inferred.prepare_seconds)
+            self._metrics.stage["infer"].observe(cycle.inferred.infer_seconds)
+            self._metrics.useful_token_ratio.set(self._scoring.engine.useful_token_ratio)
+            self._put(self._inferred, cycle)
+        self._put(self._inferred, None)
+
+    def _answers(self, cycle: Cycle) -> Inferred:
+        assert cycle.preparation is not None, "Inferred before it was prepared. This is a bug."
+        records = cycle.preparation.records
+        while True:
+            try:
+                inferred = self._scoring.infer(cycle.preparation, lambda: self._fail.reach("infer", records))
+            except EngineError as error:  # the device's trouble, nobody's record: stay, and try again
+                self._metrics.errors.labels("infer", type(error).__name__).inc()
+                if self._health.trouble("engine", error.what):
+                    log.error("the engine fails, trying again until it works: %s", error)
+                if self._give_up.wait(ENGINE_RETRY_SECONDS):
+                    raise Abandoned from error
+            else:
+                self._health.clear("engine")
+                return inferred
+
+    def _condemn(self, cycle: Cycle) -> Inferred:
+        (run,) = cycle.runs
+        (record,) = run.records
+        log.error("a record crashed the process twice, alone: dead letter", extra={"fields": _where(run)})
+        error = RecordError("crash", "killed_engine", "crashed the process alone, twice", stage="infer")
+        event_id = self._scoring.intake.event_id(record)
+        return Inferred([Prepared(None, event_id, [], None, error)], [-1], None, 0.0, 0.0)
+
+    # -- publish ---------------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        while (cycle := self._get(self._inferred)) is not None:
+            records = cycle.records
+            if self.tripped.is_set():
+                continue
+            self._health.beat("publish", 3600.0)
+            sent = partial(self._fail.reach, "produced", records)
+            if not self._publisher.publish(cycle, self._give_up.is_set, sent):
+                self.tripped.set()
+                continue
+            self._fail.reach("acked", records)
+            self._checkpoint.acked(cycle.positions)
+            self._member.progressed(cycle.runs)
+            self._count(cycle, -1)
+
+    def _count(self, cycle: Cycle, sign: int) -> None:
+        with self._counting:
+            self.records += sign * sum(len(run.records) for run in cycle.runs)
+            self.bytes += sign * cycle.size
+
+
+def _where(run: Run) -> dict[str, object]:
+    return {
+        "topic": run.partition.topic,
+        "partition": run.partition.partition,
+        "offset": run.records[0].offset,
+    }

@@ -1,0 +1,154 @@
+"""From records to scores without Kafka: one path for the daemon, `score`, `replay` and the benchmarks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from engines.engine import Engine
+
+from engines.batch import Batch, Example, Outputs
+from engines.errors import EngineError
+from service.errors import RecordError
+from service.intake.intake import Intake, Pending, Prepared
+from service.record import Record
+from service.score import Scored, Scorer, Timings
+
+CHUNK = 256  # records at a time, outside the daemon
+
+
+@dataclass(slots=True)
+class Preparation:
+    """A cycle's records parsed, their text tokenised, their media on its way through the workers."""
+
+    records: Sequence[Record]
+    pendings: list[Pending]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Inferred:
+    """A cycle's answers: `rows[k]` is record k's row of `outputs`, or -1 where it cannot be scored."""
+
+    prepared: list[Prepared]
+    rows: list[int]
+    outputs: Outputs | None
+    prepare_seconds: float
+    infer_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A record without a score."""
+
+    event_id: str
+    error: RecordError
+
+
+class Scoring:
+    """Intake, engine and scorer in a row; each step takes a whole cycle."""
+
+    def __init__(self, intake: Intake, engine: Engine, scorer: Scorer) -> None:
+        self.intake, self.engine, self.scorer = intake, engine, scorer
+
+    def prepare(self, records: Sequence[Record]) -> Preparation:
+        """Parse and tokenise; hand media to the workers."""
+        began = time.monotonic()
+        pendings = [self.intake.begin(record) for record in records]
+        return Preparation(records, pendings, time.monotonic() - began)
+
+    def infer(self, preparation: Preparation, midway: Callable[[], None] = lambda: None) -> Inferred:
+        """Wait for the media and run the model; an event it cannot bear fails alone.
+
+        Raises EngineError where the engine itself is in trouble: nothing is anybody's fault then.
+        """
+        began = time.monotonic()
+        prepared = [self.intake.finish(pending) for pending in preparation.pendings]
+        ready = time.monotonic()
+        alive = [k for k, p in enumerate(prepared) if p.example is not None]
+        midway()
+        examples = [p.example for p in prepared if p.example is not None]
+        outputs, bad = infer_isolated(self.engine, examples)
+        rows = [-1] * len(prepared)
+        row = 0
+        for position, k in enumerate(alive):
+            if position in bad:
+                prepared[k].example = None
+                prepared[k].failure = RecordError("crash", "killed_engine", bad[position], stage="infer")
+            else:
+                rows[k] = row
+                row += 1
+        return Inferred(
+            prepared, rows, outputs, preparation.seconds + ready - began, time.monotonic() - ready
+        )
+
+    def score(self, records: Iterable[Record]) -> Iterator[Scored | Failed]:
+        """Score a stream outside the daemon, in input order and bounded memory, one chunk ahead."""
+        stream = iter(records)
+        waiting: Preparation | None = None
+        while True:
+            chunk = list(islice(stream, CHUNK))
+            following = self.prepare(chunk) if chunk else None
+            if waiting is not None:
+                yield from self._finish(waiting)
+            if following is None:
+                return
+            waiting = following
+
+    def _finish(self, preparation: Preparation) -> Iterator[Scored | Failed]:
+        inferred = self.infer(preparation)
+        prepare, infer = inferred.prepare_seconds * 1e3, inferred.infer_seconds * 1e3
+        timings = Timings(queue=0.0, prepare=prepare, infer=infer, total=prepare + infer)
+        for record, prepared, row in zip(preparation.records, inferred.prepared, inferred.rows, strict=True):
+            yield self.encode(record, prepared, inferred.outputs, row, timings)
+
+    def encode(
+        self,
+        record: Record,
+        prepared: Prepared,
+        outputs: Outputs | None,
+        row: int,
+        timings: Timings,
+        attempt: int = 1,
+    ) -> Scored | Failed:
+        """The record's score, or why there is none."""
+        if prepared.failure is not None or outputs is None:
+            assert prepared.failure is not None, "No example and no failure. This is a bug."
+            return Failed(prepared.event_id, prepared.failure)
+        try:
+            return self.scorer.encode(record, prepared, outputs, row, timings, attempt=attempt)
+        except RecordError as error:
+            return Failed(prepared.event_id, error)
+
+
+def infer_isolated(engine: Engine, examples: Sequence[Example]) -> tuple[Outputs | None, dict[int, str]]:
+    """Run the model; events it cannot bear are found by bisection and get a hint instead of a row.
+
+    Raises EngineError where the engine fails on its own golden inputs too.
+    """
+    if not examples:
+        return None, {}
+    try:
+        return engine.infer(Batch.of(examples)), {}
+    except EngineError as error:
+        if len(examples) == 1:
+            engine.warm_up()  # raises where the engine is to blame, not the event
+            return None, {0: error.what}
+    half = len(examples) // 2
+    left, bad = infer_isolated(engine, examples[:half])
+    right, more = infer_isolated(engine, examples[half:])
+    return _joined(left, right), bad | {half + k: why for k, why in more.items()}
+
+
+def _joined(left: Outputs | None, right: Outputs | None) -> Outputs | None:
+    if left is None or right is None:
+        return left or right
+    return Outputs(
+        *(
+            np.concatenate((getattr(left, name), getattr(right, name)))
+            for name in ("sentiment", "unimodal", "moderation", "severity", "patterns")
+        )
+    )
