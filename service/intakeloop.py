@@ -49,7 +49,7 @@ class IntakeLoop:
         self._hold.set()
 
     def settle(self, deadline: float) -> bool:
-        """Commit what is acknowledged and leave the group; whether that was done by `deadline` (monotonic)."""
+        """Commit what is acknowledged, leave the group; whether that was done by `deadline` (monotonic)."""
         self._drained.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return self.settled and not self._thread.is_alive()

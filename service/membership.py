@@ -1,4 +1,4 @@
-"""What the daemon does when the group gives it partitions, takes them back, or something about them is odd."""
+"""What the daemon does when the group gives it partitions, takes them back, or finds them odd."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Membership:
         self._finished: dict[Partition, float] = {}
 
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
-        """Note in the group that a try begins here, before its first record: a crash leaves that note behind."""
+        """Note in the group that a try begins here, before its first record: a crash leaves the note."""
         for partition, start in starts.items():
             self.source.mark(
                 partition, start.offset, self._caution.assigned(partition, start.offset, start.marker)

@@ -31,6 +31,7 @@ class _Result:
     record: Record
     partition: Partition
     epoch: int
+    event_id: str
     made: Scored | Failed
     outgoing: Outgoing | None
 
@@ -83,7 +84,8 @@ class Publisher:
                 record, inferred.prepared[k], inferred.outputs, inferred.rows[k], timings, attempt
             )
             outgoing = self._outgoing(record, partition, epoch, made, attempt)
-            results.append(_Result(record, partition, epoch, made, outgoing))
+            event_id = inferred.prepared[k].event_id
+            results.append(_Result(record, partition, epoch, event_id, made, outgoing))
         return results
 
     def _outgoing(
@@ -136,10 +138,9 @@ class Publisher:
                 time.sleep(REJECTED_AGAIN_SECONDS)  # not even where it lies: the topic itself needs mending
 
     def _refused(self, result: _Result, rejected: Rejected) -> Outgoing:
-        event_id = result.made.event_id
         error = RecordError("invalid", "too_large", f"refused by the broker: {rejected.why}", stage="publish")
         fits = 0 if rejected.outgoing.topic == self._settings.deadletter.topic else self._fits
-        failed = result.made if isinstance(result.made, Failed) else Failed(event_id, error)
+        failed = result.made if isinstance(result.made, Failed) else Failed(result.event_id, error)
         return self._letter(result.record, result.partition, result.epoch, failed, 1, fits)
 
     def _owned(self, outgoing: Outgoing) -> bool:

@@ -1,4 +1,4 @@
-"""The main thread while the daemon serves: it watches the others, and tells probes and metrics what it sees."""
+"""The main thread while the daemon serves: it watches the others, and tells probes and metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TICK_SECONDS: Final = 0.25
 
 
 class Supervisor:
-    """Turns the state of source, sink, fuse and stages into readiness; ends when asked or when a part died."""
+    """Turns the state of source, sink, fuse and stages into readiness; ends when asked, or a part died."""
 
     def __init__(
         self,
@@ -80,6 +80,6 @@ class Supervisor:
     def _fuse_text(self) -> str:
         where = f"{self._fuse.tripped.topic}/{self._fuse.tripped.partition}" if self._fuse.tripped else "?"
         return (
-            f"the dead-letter fuse tripped on {where}: most of its records are broken. Look at the input; to let"
-            " N broken records pass, restart with --fuse-accept N"
+            f"the dead-letter fuse tripped on {where}: most of its records are broken. Look at the input;"
+            " to let N broken records pass, restart with --fuse-accept N"
         )

@@ -26,7 +26,7 @@ import click
     help="Let N broken records pass before the dead-letter fuse counts again.",
 )
 def run(path: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> None:
-    """Consume events, publish scores; until SIGTERM or Ctrl-C.
+    r"""Consume events, publish scores; until SIGTERM or Ctrl-C.
 
     \b
       tidegate run -c tidegate.yaml
