@@ -1,0 +1,90 @@
+"""What comes in: the wire form of an event as pydantic models, and the event as the daemon handles it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+from service.errors import RecordError
+
+ID_CHARS: Final = 256
+TOPICS: Final = 16
+MEDIA_ITEMS: Final = 8
+
+_NUMBER: Final = Field(ge=0, allow_inf_nan=False)
+Number = Annotated[int, Strict(), _NUMBER] | Annotated[float, Strict(), _NUMBER]
+_MODEL: Final = ConfigDict(extra="ignore", strict=True, populate_by_name=False)
+
+
+class MediaModel(BaseModel):
+    """One image or sound: its bytes, or where it lies (off unless hosts are allowed)."""
+
+    model_config = ConfigDict(
+        **_MODEL, json_schema_extra={"anyOf": [{"required": ["bytes"]}, {"required": ["url"]}]}
+    )
+
+    data: str | None = Field(None, alias="bytes", description="base64; wins over url")
+    url: str | None = None
+    media_type: str | None = Field(None, description="a claim: the first bytes decide")
+
+
+_Media = MediaModel | Annotated[list[MediaModel], Field(fail_fast=True, max_length=MEDIA_ITEMS)] | None
+
+
+class EventModel(BaseModel):
+    """One event as JSON. Unknown fields are ignored; null is the same as absent; one of text, image and audio
+    must be there, with at most 8 media in all.
+    """
+
+    model_config = ConfigDict(**_MODEL, title="tidegate event", json_schema_extra={"type": "object"})
+
+    id: Annotated[str, Field(max_length=ID_CHARS)] | None = None
+    text: str | None = Field(None, description="any language")
+    image: _Media = Field(None, description="JPEG, PNG, WebP, GIF (its first frames)")
+    audio: _Media = Field(None, description="WAV, FLAC, Ogg, MP3")
+    time: str | None = Field(
+        None, description="RFC 3339; else the record's", json_schema_extra={"format": "date-time"}
+    )
+    source: str | None = None
+    lang: str | None = None
+    author: str | None = None
+    thread: str | None = None
+    tenant: str | None = None
+    reach: Number | None = None
+    topics: Annotated[list[str], Field(fail_fast=True, max_length=TOPICS)] | None = Field(
+        None, description="opinion keys: brand, ticker, campaign"
+    )
+
+
+@dataclass(slots=True)
+class Media:
+    """One item of media. `modality` and `media_type` are what its first bytes show, else what was claimed:
+    a sound in the field `image` is heard. `index` counts within the modality. `data` are the raw bytes, None
+    where there are none to be had; with a `fault` it failed before any decoding.
+    """
+
+    modality: Literal["image", "audio"]
+    media_type: str
+    data: bytes | None
+    index: int = 0
+    fault: RecordError | None = None
+
+
+@dataclass(slots=True)
+class Event:
+    """One event, whatever form it came in: text is not blank, or None; `time` in seconds since the epoch."""
+
+    id: str
+    text: str | None = None
+    media: list[Media] = field(default_factory=list)
+    time: float | None = None
+    source: str | None = None
+    lang: str | None = None
+    author: str | None = None
+    thread: str | None = None
+    tenant: str | None = None
+    reach: float | int | None = None
+    topics: list[str] | None = None
+    traceparent: str | None = None

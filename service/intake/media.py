@@ -1,0 +1,53 @@
+"""Media as it arrives: base64 or raw bytes, told apart by what the bytes are."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Final, Literal
+
+from engines.preprocess.sniff import sniff
+from service.config import Limits
+from service.errors import RecordError
+from service.event import Media, MediaModel
+
+Modality = Literal["image", "audio"]
+_URLSAFE: Final = str.maketrans("-_", "+/", " \t\r\n")
+
+
+def given_media(model: MediaModel, field: Modality, limits: Limits) -> Media:
+    """An item of the fields `image` or `audio`. Raises `RecordError` where it has neither."""
+    claim = model.media_type or ""
+    if model.data is not None:
+        try:
+            return raw_media(decode_base64(model.data), claim, field, limits)
+        except ValueError:
+            return Media(field, claim, None, fault=_fault("undecodable", "bytes are not base64"))
+    if model.url is not None:
+        return Media(field, claim, None, fault=_fault("url_not_allowed", "media by url is off"))
+    raise RecordError("invalid", "invalid_event", f"{field}: neither bytes nor url")
+
+
+def raw_media(data: bytes, claim: str, modality: Modality, limits: Limits) -> Media:
+    """An item by its bytes: what they are wins over `claim` and over the field it came in."""
+    if not data:
+        return Media(modality, claim, data, fault=_fault("undecodable", "empty"))
+    media_type = sniff(data)
+    if media_type is None:
+        return Media(modality, claim, data, fault=_fault("unsupported_media_type", "unknown first bytes"))
+    modality = "image" if media_type.startswith("image/") else "audio"
+    limit = limits.image_bytes if modality == "image" else limits.audio_bytes
+    fault = _fault("media_too_large", f"{len(data)} bytes, limit {limit}") if len(data) > limit else None
+    return Media(modality, media_type, data, fault=fault)
+
+
+def decode_base64(text: str) -> bytes:
+    """Standard or URL-safe base64, padded or not, with or without line breaks. Raises `ValueError`."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        plain = text.translate(_URLSAFE).rstrip("=")
+        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+
+
+def _fault(reason: str, detail: str) -> RecordError:
+    return RecordError("media", reason, detail)
