@@ -1,0 +1,250 @@
+"""The fused engine: towers on the rows that need them, then one head for every answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from engines import golden
+from engines.batch import Batch, Example, Float32, Outputs
+from engines.bundle import GRAPHS, Bundle
+from engines.combine import HeadRows, combinations, largest, mean, subpatterns
+from engines.errors import EngineError
+from engines.head import Head, Logits
+from engines.labels import Labels
+from engines.preprocess.spec import Preprocess
+from engines.sessions.base import Session
+from engines.sessions.choose import AUTO, BACKENDS, EngineChoice, Measured, choose
+from engines.sessions.host import cpu_name, usable_cores
+from engines.sessions.timed import Timed
+from engines.towers import Budget, Towers
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Exactly what scores: goes into every score, the log and the metrics."""
+
+    bundle: str
+    version: str
+    digest: str
+    engine: str
+    precision: str
+    backend: str
+    synthetic: tuple[str, ...]
+    why: str = ""
+
+
+class Engine(Protocol):
+    """What the service needs of an engine; used by one thread at a time."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What scores."""
+        ...
+
+    @property
+    def labels(self) -> Labels:
+        """The columns of `Outputs`."""
+        ...
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What inputs must look like."""
+        ...
+
+    @property
+    def useful_token_ratio(self) -> float:
+        """The share of the last batch's text tokens that was not padding."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run small and typical batches and check the golden vectors; raises EngineError."""
+        ...
+
+    def infer(self, batch: Batch) -> Outputs:
+        """Answers for a batch; raises EngineError, with `events` where it is known whose fault it is."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class FusedEngine:
+    """A bundle on one backend."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: EngineChoice,
+        *,
+        threads: int = 0,
+        budget: Budget | None = None,
+        contributions: bool = True,
+    ) -> None:
+        backend = BACKENDS[choice.backend]
+        fit = bundle.calibration.get(choice.precision)
+        if fit is None:
+            raise EngineError(
+                "The bundle has no calibration for this precision",
+                where=bundle.name,
+                why=f"it has none for {choice.precision}",
+                remedy=f"Use one of {', '.join(bundle.precisions)}, or calibrate the bundle",
+            )
+        threads = threads or usable_cores()
+        self.labels, self.preprocess = bundle.labels, bundle.preprocess
+        self.info = EngineInfo(
+            bundle.name, bundle.version, bundle.digest, choice.backend, choice.precision,
+            f"{backend.describe()}, {threads} threads, {cpu_name()}", bundle.synthetic, choice.why,
+        )  # fmt: skip
+        budget = budget or Budget(rate=bundle.preprocess.audio.rate)
+        self._golden = bundle.golden if choice.backend in AUTO else None  # only models can be checked
+        self._calibration = fit
+        self._contributions = contributions
+        opened: list[Timed] = []
+        try:
+            for tower in GRAPHS:  # one by one: what is open when the next fails must be closed
+                opened.append(Timed(backend.open(bundle, tower, choice.precision, threads)))  # noqa: PERF401
+            self._sessions: list[Timed] = opened
+            shapes = [(count, bundle.width) for count in bundle.tokens]
+            self._towers = Towers(opened[:3], shapes, budget)
+            self._head = Head(opened[3], shapes, budget.head_rows)
+            self._nothing = self._head.nothing()
+        except EngineError:
+            _close(opened)
+            raise
+
+    @property
+    def useful_token_ratio(self) -> float:
+        """The share of the last batch's text tokens that was not padding."""
+        return self._towers.useful_token_ratio
+
+    @property
+    def session_seconds(self) -> float:
+        """Seconds spent inside the backend so far."""
+        return sum(session.seconds for session in self._sessions)
+
+    def infer(self, batch: Batch) -> Outputs:
+        """Answers for a batch; raises EngineError, with `events` where it is known whose fault it is."""
+        if not len(batch):
+            return _empty(0, len(self.labels))
+        rows = combinations(batch)
+        parts = [rows, *(subpatterns(rows, batch) if self._contributions else ())]
+        logits = self._head.run(parts, self._towers.run(batch))
+        outputs = self._calibrated(batch, rows, logits[0])
+        outputs.patterns[:, 0] = self._nothing
+        for part, answer in zip(parts, logits, strict=True):
+            events = part.event[part.starts()]
+            outputs.patterns[events, part.pattern[part.starts()], 0] = mean(answer.polarity, part)
+            outputs.patterns[events, part.pattern[part.starts()], 1:] = largest(answer.moderation, part)
+        return outputs
+
+    def logits(self, batch: Batch) -> tuple[HeadRows, Logits]:
+        """Uncalibrated logits, one row for each combination of an event's inputs: for fitting."""
+        rows = combinations(batch)
+        return rows, self._head.run([rows], self._towers.run(batch))[0]
+
+    def warm_up(self) -> None:
+        """Run small and typical batches and check the golden vectors; raises EngineError."""
+        self.infer(self._typical(1, 1))
+        self.infer(self._typical(32, 2))
+        error = self.golden_error()
+        limit = golden.bound(self.info.precision)
+        if error is not None and error > limit:
+            raise EngineError(
+                "The engine does not give the bundle's golden answers",
+                where=f"{self.info.bundle} on {self.info.backend}, {self.info.precision}",
+                why=f"a logit is off by {error:.2g}, more than {limit:.2g}",
+                remedy="Set engine.backend to another one, or engine.precision to fp32",
+            )
+
+    def golden_error(self) -> float | None:
+        """The largest error against the golden vectors; None where the bundle has none."""
+        if self._golden is None:
+            return None
+        _, answer = self.logits(golden.batch_of(self._golden))
+        return golden.error(self._golden, answer.sentiment, answer.moderation, answer.unimodal)
+
+    def time(self, seconds: float) -> float:
+        """Seconds that a typical batch takes: the fastest of as many runs as fit."""
+        batch = self._typical(64, 2)
+        end = time.monotonic() + seconds
+        best = float("inf")
+        while best == float("inf") or time.monotonic() < end:
+            start = time.perf_counter()
+            self.infer(batch)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    def close(self) -> None:
+        """Give everything back."""
+        _close(self._sessions)
+
+    def _calibrated(self, batch: Batch, rows: HeadRows, answer: Logits) -> Outputs:
+        outputs, fit = _empty(len(batch), len(self.labels)), self._calibration
+        outputs.sentiment[:] = mean(fit.sentiment(answer.sentiment, rows.pattern), rows)
+        outputs.moderation[:] = largest(fit.moderation(answer.moderation, rows.pattern), rows)
+        outputs.unimodal[:] = mean(fit.unimodal(answer.unimodal), rows)
+        outputs.sentiment[~self.labels.sentiment_evaluable(batch.presence)] = np.nan
+        outputs.moderation[~self.labels.evaluable(batch.presence)] = np.nan
+        outputs.unimodal[(batch.presence[:, None] >> np.arange(3) & 1) == 0] = np.nan
+        return outputs
+
+    def _typical(self, texts: int, media: int) -> Batch:
+        spec, random = self.preprocess, np.random.default_rng(0)
+        image = (spec.image.height, spec.image.width, 3)
+        count = min(spec.audio.samples, 2 * spec.audio.rate)
+        examples = [_text(random, spec) for _ in range(texts)]
+        for example in examples[:media]:
+            example.images = [random.integers(0, 256, image, dtype=np.uint8)]
+            example.audio = [random.integers(-3000, 3000, count, dtype=np.int16)]
+        return Batch.of(examples)
+
+
+def open_engine(
+    bundle: Bundle | str | Path,
+    backend: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    tokens: int = 4096,
+    image_rows: int = 32,
+    audio_seconds: float = 60.0,
+    contributions: bool = True,
+) -> FusedEngine:
+    """Open a bundle, verified, on the backend pinned or fastest here; raises EngineError."""
+    if not isinstance(bundle, Bundle):
+        bundle = Bundle.load(bundle)
+    found, threads = bundle, threads or usable_cores()
+    budget = Budget(tokens, image_rows, audio_seconds, bundle.preprocess.audio.rate)
+
+    def trial(backend: str, precision: str, seconds: float) -> Measured:
+        engine = FusedEngine(found, EngineChoice(backend, precision), threads=threads, budget=budget)
+        try:
+            return Measured(error=engine.golden_error(), seconds=engine.time(seconds / 2))
+        finally:
+            engine.close()
+
+    choice = choose(found, backend, precision, threads, trial)
+    return FusedEngine(found, choice, threads=threads, budget=budget, contributions=contributions)
+
+
+def _empty(events: int, labels: int) -> Outputs:
+    def unknown(*shape: int) -> Float32:
+        return np.full((events, *shape), np.nan, dtype=np.float32)
+
+    return Outputs(unknown(3), unknown(3, 3), unknown(labels), unknown(labels), unknown(8, 1 + labels))
+
+
+def _text(random: np.random.Generator, spec: Preprocess) -> Example:
+    length = int(random.integers(1, min(48, spec.text.max_tokens) + 1))
+    return Example(text=random.integers(1, spec.text.vocabulary, length, dtype=np.int32))
+
+
+def _close(sessions: Sequence[Session]) -> None:
+    for session in sessions:
+        session.close()

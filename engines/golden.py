@@ -1,0 +1,116 @@
+"""Golden vectors: recorded inputs and answers, so that a backend that computes wrongly is never served.
+
+``golden.safetensors`` holds n events with one row of each modality, whether shown or not:
+``ids`` int32 [n, L] (0 = padding), ``pixels`` uint8 [n, H, W, 3], ``samples`` int16 [n, S],
+``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected fp32 logits ``sentiment`` [n, 3], ``moderation`` [n, labels],
+``unimodal`` [n, 3, 3].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from engines.batch import MODALITIES, Batch, Example, Float32
+from engines.errors import BundleError
+
+Tensors = Mapping[str, NDArray[Any]]
+
+BOUND: Final = {"fp32": 2e-3}
+"""Largest error of a logit, relative to 1 + its size, that a precision may show."""
+OTHER_BOUND: Final = 3e-2
+"""The same for precisions below fp32."""
+
+_KINDS: Final = {
+    "ids": np.int32, "pixels": np.uint8, "samples": np.int16, "lengths": np.int32, "presence": np.uint8,
+    "sentiment": np.float32, "moderation": np.float32, "unimodal": np.float32,
+}  # fmt: skip
+
+
+def bound(precision: str) -> float:
+    """The largest error that is accepted from a precision."""
+    return BOUND.get(precision, OTHER_BOUND)
+
+
+def batch_of(golden: Tensors) -> Batch:
+    """The recorded inputs as a batch; raises BundleError."""
+    check(golden)
+    return Batch.of([_example(golden, k) for k in range(len(golden["presence"]))])
+
+
+def write_golden(path: Path, examples: Sequence[Example], expected: Tensors) -> None:
+    """Record examples (at most one image and one audio each) and their expected logits."""
+    first = {m: [_row(e, m) for e in examples] for m in MODALITIES}
+    shape = next((row.shape for row in first["image"] if row is not None), (1, 1, 3))
+    tensors = {
+        "ids": _pad(first["text"], np.dtype(np.int32)),
+        "pixels": np.stack([np.zeros(shape, np.uint8) if r is None else r for r in first["image"]]),
+        "samples": _pad(first["audio"], np.dtype(np.int16)),
+        "lengths": np.array([0 if r is None else len(r) for r in first["audio"]], np.int32),
+        "presence": np.array([e.presence for e in examples], np.uint8),
+    } | {
+        name: np.ascontiguousarray(expected[name], np.float32)
+        for name in ("sentiment", "moderation", "unimodal")
+    }
+    check(tensors)
+    save_file(tensors, path)
+
+
+def check(golden: Tensors) -> None:
+    """Raise BundleError where a tensor is missing, of a wrong type or not one row an event."""
+    n = len(golden.get("presence", ()))
+    wrong = [
+        k for k, kind in _KINDS.items() if k not in golden or golden[k].dtype != kind or len(golden[k]) != n
+    ]
+    if wrong or not n or golden["presence"].max() > 7:
+        raise BundleError(
+            "The golden vectors cannot be used",
+            where="golden.safetensors",
+            why=f"missing, or of a wrong type or length: {', '.join(wrong) or 'presence'}",
+            remedy="Write the bundle anew",
+        )
+
+
+def error(golden: Tensors, sentiment: Float32, moderation: Float32, unimodal: Float32) -> float:
+    """The largest error of logits against the recorded, relative to 1 + their size; infinite for NaN."""
+    seen = (golden["presence"][:, None] >> np.arange(3) & 1).astype(bool)
+    pairs = [
+        (sentiment, golden["sentiment"]),
+        (moderation, golden["moderation"]),
+        (unimodal[seen], golden["unimodal"][seen]),
+    ]
+    if any(got.shape != want.shape for got, want in pairs):
+        return float("inf")
+    worst = max(float(np.max(np.abs(g - w) / (1 + np.abs(w)), initial=0)) for g, w in pairs)
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _example(golden: Tensors, k: int) -> Example:
+    presence = int(golden["presence"][k])
+    ids = golden["ids"][k]
+    return Example(
+        text=ids[: np.count_nonzero(ids)] if presence & 1 else None,
+        images=[golden["pixels"][k]] if presence & 2 else [],
+        audio=[golden["samples"][k, : golden["lengths"][k]]] if presence & 4 else [],
+    )
+
+
+def _row(example: Example, modality: str) -> NDArray[Any] | None:
+    if modality == "text":
+        return example.text
+    rows = example.images if modality == "image" else example.audio
+    return rows[0] if rows else None
+
+
+def _pad(rows: Sequence[NDArray[Any] | None], kind: np.dtype[Any]) -> NDArray[Any]:
+    longest = max([1, *(len(row) for row in rows if row is not None)])
+    table = np.zeros((len(rows), longest), kind)
+    for k, row in enumerate(rows):
+        if row is not None:
+            table[k, : len(row)] = row
+    return table

@@ -1,0 +1,41 @@
+"""One graph on one backend: all that the engine knows of ONNX Runtime, OpenVINO and what comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from engines.batch import Float32
+from engines.bundle import Bundle
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Session(Protocol):
+    """Runs one graph; lets go of the interpreter lock while it computes; used by one thread at a time."""
+
+    def run(self, inputs: Arrays) -> dict[str, Float32]:
+        """Outputs by name; raises EngineError when the backend does."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back; no `run` after this."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A way to run graphs. `missing` says why it cannot be used here, None where it can.
+
+    `native` are the precisions it makes out of an fp32 graph; for others the bundle needs graphs of its own.
+    """
+
+    name: str
+    missing: Callable[[], str | None]
+    native: Callable[[], tuple[str, ...]]
+    describe: Callable[[], str]
+    open: Callable[[Bundle, str, str, int], Session]
+    """Open (bundle, tower, precision, threads); raises EngineError."""

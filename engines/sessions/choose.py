@@ -1,0 +1,167 @@
+"""Which backend at which precision: measured on this machine, kept, explained, or pinned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from engines.bundle import Bundle
+from engines.errors import EngineError
+from engines.golden import bound
+from engines.sessions import fake, onnxruntime, openvino
+from engines.sessions.base import Backend
+from engines.sessions.host import cache_folder, cpu_name
+
+BACKENDS: Final = {b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fake.BACKEND)}
+"""Every backend by name."""
+AUTO: Final = ("onnxruntime", "openvino")
+"""Those that `auto` measures."""
+SECONDS: Final = 3.0
+"""What measuring may take; what was not reached by then is not chosen."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """A backend, a precision, and why."""
+
+    backend: str
+    precision: str
+    why: str = "pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds for a typical batch, and the error against the golden vectors (None: there are none)."""
+
+    seconds: float
+    error: float | None
+
+
+Trial = Callable[[str, str, float], Measured]
+"""Try (backend, precision) for about so many seconds; raises EngineError."""
+
+
+def choose(bundle: Bundle, backend: str, precision: str, threads: int, trial: Trial) -> EngineChoice:
+    """The fastest pair within the error bound, among those that pins and calibration leave.
+
+    Raises EngineError where nothing is left.
+    """
+    pairs = candidates(bundle, backend, precision)
+    if len(pairs) == 1:
+        pinned = "auto" not in (backend, precision)
+        return EngineChoice(*pairs[0], "pinned" if pinned else "the only one possible here")
+    kept = _kept_file(bundle, backend, precision, threads)
+    known = _recall(kept, pairs)
+    if known is None:
+        known = _measure(pairs, trial)
+        _keep(kept, known)
+    return known
+
+
+def candidates(bundle: Bundle, backend: str, precision: str) -> list[Pair]:
+    """The (backend, precision) pairs that can run here; raises EngineError where none can."""
+    if backend != "auto" and backend not in BACKENDS:
+        raise _impossible(
+            f"there is no backend {backend}", f"Set engine.backend to auto or one of {_names()}"
+        )
+    if precision not in ("auto", *bundle.precisions):
+        raise _impossible(
+            f"the bundle {bundle.name} is not calibrated for {precision}, only for {', '.join(bundle.precisions)}",
+            "Set engine.precision to auto, or calibrate the bundle for it",
+        )
+    wanted = bundle.precisions if precision == "auto" else (precision,)
+    pairs, reasons = [], []
+    for name in AUTO if backend == "auto" else (backend,):
+        missing = BACKENDS[name].missing()
+        if missing is not None:
+            reasons.append(f"{name}: {missing}")
+            continue
+        able = [p for p in wanted if _can(BACKENDS[name], bundle, p)]
+        pairs += [(name, p) for p in able]
+        if not able:
+            reasons.append(f"{name} cannot run {', '.join(wanted)} on this processor")
+    if not pairs:
+        raise _impossible("; ".join(reasons), "Set engine.backend and engine.precision to auto")
+    return pairs
+
+
+def _can(backend: Backend, bundle: Bundle, precision: str) -> bool:
+    own = all(precision in bundle.manifest["graphs"][m] for m in ("text", "image", "audio"))
+    return own or precision in backend.native()
+
+
+def _measure(pairs: list[Pair], trial: Trial) -> EngineChoice:
+    deadline = time.monotonic() + SECONDS
+    good: list[tuple[float, Pair]] = []
+    notes = []
+    for k, pair in enumerate(pairs):
+        left = deadline - time.monotonic()
+        if left <= 0 and good:
+            notes.append(f"{_spell(pair)} not measured: out of time")
+            continue
+        try:
+            measured = trial(*pair, max(left, 0.3) / (len(pairs) - k))
+        except EngineError as error:
+            notes.append(f"{_spell(pair)} failed: {error.why or error.what}")
+            continue
+        note = f"{_spell(pair)} {measured.seconds * 1e3:.1f} ms"
+        if _exact(measured, pair[1]):
+            good.append((measured.seconds, pair))
+        else:
+            note += " but not exact enough" if measured.error is not None else " but no golden vectors"
+        notes.append(note)
+    if not good:
+        raise _impossible("; ".join(notes), "Pin engine.backend, or check the bundle with another version")
+    pair = min(good)[1]
+    return EngineChoice(*pair, f"fastest on this machine for a typical batch: {'; '.join(notes)}")
+
+
+def _exact(measured: Measured, precision: str) -> bool:
+    if measured.error is None:
+        return precision == "fp32"
+    return measured.error <= bound(precision)
+
+
+def _kept_file(bundle: Bundle, backend: str, precision: str, threads: int) -> Path:
+    versions = [b.describe() for b in BACKENDS.values() if b.missing() is None]
+    facts = [bundle.digest, cpu_name(), *versions, str(threads), backend, precision]
+    return cache_folder() / "engines" / f"{hashlib.sha256('|'.join(facts).encode()).hexdigest()[:24]}.json"
+
+
+def _recall(path: Path, pairs: list[Pair]) -> EngineChoice | None:
+    try:
+        kept = json.loads(path.read_bytes())
+        choice = EngineChoice(str(kept["backend"]), str(kept["precision"]), str(kept["why"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return choice if (choice.backend, choice.precision) in pairs else None
+
+
+def _keep(path: Path, choice: EngineChoice) -> None:
+    draft = path.with_suffix(f".{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(asdict(choice), indent=1), encoding="utf-8")
+        draft.replace(path)
+    except OSError:  # a read-only home: it is measured again next time
+        draft.unlink(missing_ok=True)
+
+
+def _spell(pair: Pair) -> str:
+    return " ".join(pair)
+
+
+def _names() -> str:
+    return ", ".join(AUTO)
+
+
+def _impossible(why: str, remedy: str) -> EngineError:
+    return EngineError("No engine can run this bundle as asked", why=why, remedy=remedy)

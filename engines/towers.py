@@ -1,0 +1,108 @@
+"""The three towers: each runs only on the rows that have its modality, in micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.batch import Batch, Float32, Int32
+from engines.errors import EngineError
+from engines.planner import Index, plan_audio, plan_rows, plan_text, useful_ratio
+from engines.sessions.base import Arrays, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one micro-batch holds: padded tokens, images, padded seconds at `rate`, rows of the head."""
+
+    tokens: int = 4096
+    image_rows: int = 32
+    audio_seconds: float = 60.0
+    rate: int = 16_000
+    head_rows: int = 512
+
+
+class Towers:
+    """Runs towers over the rows of a batch; `useful_token_ratio` tells of the last one."""
+
+    def __init__(
+        self, sessions: Sequence[Session], shapes: Sequence[tuple[int, int]], budget: Budget
+    ) -> None:
+        self._text, self._image, self._audio = sessions
+        self._shapes = shapes
+        self._budget = budget
+        self.useful_token_ratio = 1.0
+
+    def run(self, batch: Batch) -> tuple[Float32, Float32, Float32]:
+        """Tokens of all text, image and audio rows: float32 [rows, K, D] each, in the batch's order."""
+        return self._run_text(batch), self._run_images(batch), self._run_audio(batch)
+
+    def _run_text(self, batch: Batch) -> Float32:
+        tokens = np.empty((len(batch.text), *self._shapes[0]), dtype=np.float32)
+        lengths = sizes(batch.text)
+        plan = plan_text(lengths, self._budget.tokens)
+        self.useful_token_ratio = useful_ratio(lengths, plan)
+        flat, starts = _flat(batch.text, lengths)
+        for rows in plan:
+            ids = _padded(flat, starts[rows], lengths[rows])
+            tokens[rows] = _tokens(self._text, {"ids": ids}, batch.text_event[rows])
+        return tokens
+
+    def _run_images(self, batch: Batch) -> Float32:
+        tokens = np.empty((len(batch.images), *self._shapes[1]), dtype=np.float32)
+        for rows in plan_rows(len(batch.images), self._budget.image_rows):
+            pixels = np.stack([batch.images[k] for k in rows])
+            tokens[rows] = _tokens(self._image, {"pixels": pixels}, batch.image_event[rows])
+        return tokens
+
+    def _run_audio(self, batch: Batch) -> Float32:
+        tokens = np.empty((len(batch.audio), *self._shapes[2]), dtype=np.float32)
+        lengths = sizes(batch.audio)
+        flat, starts = _flat(batch.audio, lengths)
+        for rows in plan_audio(lengths, self._budget.audio_seconds, self._budget.rate):
+            samples = _padded(flat, starts[rows], lengths[rows]).astype(np.float32)
+            inputs = {"samples": samples, "lengths": lengths[rows]}
+            tokens[rows] = _tokens(self._audio, inputs, batch.audio_event[rows])
+        return tokens
+
+
+def sizes(rows: Sequence[NDArray[Any]]) -> Int32:
+    """The length of each row, int32 [rows]."""
+    return np.fromiter(map(len, rows), np.int32, len(rows))
+
+
+def _flat(rows: Sequence[NDArray[Any]], lengths: Int32) -> tuple[NDArray[Any], Index]:
+    """All rows in one array that ends in a zero, and where each begins."""
+    if not rows:
+        return np.zeros(1, np.int32), np.zeros(0, np.intp)
+    end = np.zeros(1, rows[0].dtype)
+    return np.concatenate([*rows, end]), np.cumsum(lengths, dtype=np.intp) - lengths
+
+
+def _padded(flat: NDArray[Any], starts: Index, lengths: Int32) -> NDArray[Any]:
+    """[rows, longest]: the rows that begin at `starts`, padded with zeros."""
+    columns = np.arange(max(1, int(lengths.max())))
+    places = np.where(columns < lengths[:, None], starts[:, None] + columns, len(flat) - 1)
+    return flat[places]
+
+
+def _tokens(session: Session, inputs: Arrays, events: Int32) -> Float32:
+    try:
+        return session.run(inputs)["tokens"]
+    except EngineError as error:
+        raise at(error, events) from error
+
+
+def at(error: EngineError, events: NDArray[Any]) -> EngineError:
+    """The same error, naming the events whose rows were being run."""
+    return EngineError(
+        error.what,
+        where=error.where,
+        why=error.why,
+        remedy=error.remedy,
+        events=tuple(np.unique(events).tolist()),
+    )
