@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from engines.engine import Engine, open_engine
+from engines.preprocess.text import text_encoder
 
 from engines.bundle import Bundle
 from service.config import Settings
@@ -56,5 +57,5 @@ def load_scoring(
     )
     pool.start()
     stack.callback(pool.close)
-    intake = Intake(engine.encoder, pool, settings.limits)
+    intake = Intake(text_encoder(spec.text), pool, settings.limits)
     return Scoring(intake, engine, Scorer(engine.labels, engine.info, policy, fits=fits))
