@@ -1,0 +1,24 @@
+"""Small things that every record out shares: its size, its times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from service.record import Headers
+
+
+def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of key, value and headers, with a little for each header's lengths."""
+    size = len(key or b"") + len(value or b"")
+    return size + sum(len(name.encode()) + len(held or b"") + 10 for name, held in headers)
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """UTC with milliseconds; None for a time that no calendar has (a timestamp may be any number)."""
+    if seconds is None:
+        return None
+    try:
+        text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+    return text[:-6] + "Z"
