@@ -56,6 +56,7 @@ class Marker(NamedTuple):
 @dataclass(slots=True)
 class _Ownership:
     epoch: int
+    start: int
     closing: bool = False
     inflight: deque[int] = field(default_factory=deque)
     begun: int = -1
@@ -71,13 +72,13 @@ class Checkpoint:
         self._owned: dict[Partition, _Ownership] = {}
         self._epochs: dict[Partition, int] = {}
 
-    def opened(self, partitions: Iterable[Partition]) -> None:
-        """Start a new ownership (epoch) of each partition."""
+    def opened(self, starts: Mapping[Partition, int]) -> None:
+        """Start a new ownership (epoch) of each partition, at this offset."""
         with self._lock:
-            for partition in partitions:
+            for partition, start in starts.items():
                 assert partition not in self._owned, f"{partition} opened twice. This is a bug."
                 epoch = self._epochs[partition] = self._epochs.get(partition, 0) + 1
-                self._owned[partition] = _Ownership(epoch)
+                self._owned[partition] = _Ownership(epoch, start)
 
     def closing(self, partitions: Iterable[Partition]) -> None:
         """Let no new cycle include these partitions; what is in flight may still be acknowledged."""
@@ -177,13 +178,18 @@ class Checkpoint:
                 if owned is not None and commit.offset >= _offset(owned.committed):
                     owned.committed = commit
 
-    def rewound(self, partition: Partition) -> None:
-        """Positions start again lower (the topic was made anew): forget what was committed before."""
+    def rewound(self, partition: Partition, start: int) -> None:
+        """Positions start again lower (the topic was made anew): a new ownership without a past."""
         with self._lock:
             owned = self._owned.get(partition)
             if owned is not None:
                 epoch = self._epochs[partition] = owned.epoch + 1
-                self._owned[partition] = _Ownership(epoch, closing=owned.closing)
+                self._owned[partition] = _Ownership(epoch, start, closing=owned.closing)
+
+    def positions(self) -> dict[Partition, int]:
+        """For each owned partition the offset up to which everything is acknowledged."""
+        with self._lock:
+            return {partition: max(owned.start, owned.acked) for partition, owned in self._owned.items()}
 
 
 def _offset(commit: Commit | None) -> int:

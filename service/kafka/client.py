@@ -136,7 +136,7 @@ def check_options(kafka: Kafka) -> None:
 
 
 def check_client() -> None:
-    """Refuse to start without what every topic may need: fast checksums and all codecs. Raises ConfigError."""
+    """Refuse to start without fast checksums and every codec a topic may use. Raises ConfigError."""
     if kafka.record.util.crc32c_c is None:
         raise ConfigError(
             "The C back end of crc32c is missing; without it each record costs a thousand times more",

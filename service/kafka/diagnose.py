@@ -84,7 +84,7 @@ _HUNG_UP = r"[Ss]ocket disconnected|[Cc]onnection reset|EOF occurred|closed by|E
 
 
 def bootstrap(kafka: Kafka, make: Callable[[], Client]) -> Client:
-    """Make a client that connects while it is built; raises ConfigError or UnreachableError with the cause."""
+    """Make a client, which connects at once; raises ConfigError or UnreachableError with the cause."""
     seen = _Listener()
     logger = logging.getLogger("kafka")
     logger.addHandler(seen)

@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka.errors import (
+    AuthorizationError,
+    FencedInstanceIdError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RetriableError,
+)
+from kafka.structs import TopicPartition
 
 from service.config import Input, Kafka
+from service.errors import ConfigError, InternalError, TidegateError
 from service.kafka.checkpoint import Checkpoint, Commit, Marker
+from service.kafka.hooks import Hooks, Silent, Start
+from service.kafka.member import Member
+from service.kafka.places import place, refuse_gap
+from service.kafka.sampler import Sampler
 from service.record import Partition, Run
 
+__all__ = ["Hooks", "Silent", "Source", "Start"]
+log = logging.getLogger(__name__)
+Batches = Mapping[TopicPartition, Sequence[Any]]
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a newly assigned partition begins, and what the group knew about it."""
-
-    epoch: int
-    offset: int
-    marker: Marker
-    """Tries since the last commit, as the committed metadata tells."""
-    committed: bool
-    """False where the group had no offset and `input.start` chose the position."""
-
-
-class Hooks(Protocol):
-    """What the source tells its owner, on the poll thread unless it says otherwise; must not raise."""
-
-    def assigned(self, starts: Mapping[Partition, Start]) -> None:
-        """New partitions, before any record of theirs; may call `Source.mark`."""
-
-    def revoked(self, partitions: Collection[Partition], drained: bool, seconds: float) -> None:
-        """Given up in good order: drained (or out of time), committed, fenced. On the client's IO thread."""
-
-    def lost(self, partitions: Collection[Partition]) -> None:
-        """Taken away: already fenced, nothing committed; kill the sink. On the client's IO thread."""
-
-    def rebalanced(self, reason: str) -> None:
-        """One rebalance step: `assigned`, `revoked` or `lost`. On the client's IO thread."""
-
-    def recovered(self, reason: str) -> None:
-        """The watchdog freed a stuck member (`stuck`) or replaced a broken consumer (`replaced`)."""
-
-    def retention_gap(self, partition: Partition, records: int) -> None:
-        """Retention overtook the group by this many records; they are gone and are counted as dropped."""
-
-    def recreated(self, partition: Partition) -> None:
-        """The topic was deleted and made anew; reading starts at its beginning."""
-
-    def committed(self, commits: Mapping[Partition, Commit], seconds: float) -> None:
-        """The brokers have these positions; `seconds` is how long they took."""
+POLL_SECONDS = 1.0  # shorter polls make a join more likely to stick
+PAUSED_POLL_SECONDS = 0.2  # so that a resume is quick
+RETRY_SECONDS = 0.2
+REVIVE_SECONDS = (0.5, 10.0)
 
 
 class Source:
-    """One member of the consumer group; everything but `lag`, `reason` and `mark` belongs to one thread."""
+    """One member of the group; all but `lag`, `reason`, `mark` and `commit_soon` belong to one thread."""
 
     def __init__(
         self,
@@ -62,51 +47,277 @@ class Source:
         hooks: Hooks,
         *,
         drain_seconds: float = 10.0,
+        stuck_seconds: float | None = None,
     ) -> None:
-        raise NotImplementedError
+        """`stuck_seconds`: how long a rebalance may last before the watchdog joins anew."""
+        self._kafka, self._input, self._checkpoint, self._hooks = kafka, input_, checkpoint, hooks
+        self._drain_seconds = drain_seconds
+        self._stuck_seconds = stuck_seconds or drain_seconds + 20.0
+        self._member: Member | None = None
+        self._sampler = Sampler(checkpoint)
+        self._pausing = False
+        self._ever_joined = False
+        self._unstable_since: float | None = None
+        self._revive_at, self._revive_wait = 0.0, REVIVE_SECONDS[0]
+        self._broken: str | None = None
 
     def open(self) -> None:
         """Connect and subscribe; raises ConfigError (78) or UnreachableError (69) within 15 s."""
-        raise NotImplementedError
+        self._member = self._join()
 
     def poll(self, timeout: float | None = None) -> list[Run]:
         """Wait up to `timeout` seconds (default 1, or 0.2 while paused) for records; commits what is due.
 
-        Handles rebalances, outages and a broken consumer by itself. Raises UnreachableError where retention
-        overtook the group and `input.retention` is `stop`.
+        Handles rebalances, outages and a broken consumer by itself. Raises DataError where retention overtook
+        the group and `input.retention` is `stop`; ConfigError where rights are missing at the start.
         """
-        raise NotImplementedError
+        member = self._member or self._revive()
+        if member is None:
+            return []
+        if timeout is None:
+            timeout = PAUSED_POLL_SECONDS if self._pausing else POLL_SECONDS
+        batches = self._fetch(member, timeout)
+        if self._member is not member:
+            return []
+        for topic in member.changed():
+            batches = self._start_anew(member, topic, batches)
+        self._resolve(member)
+        runs = self._runs(batches)
+        member.committer.soon()
+        self._sampler.sample(member)
+        self._watch(member)
+        return runs
 
     def pause(self) -> None:
         """Take no more records until `resume`; new partitions come paused too."""
-        raise NotImplementedError
+        self._pausing = True
+        if self._member is not None:
+            self._member.consumer.pause(*self._member.consumer.assignment())
 
     def resume(self) -> None:
         """Take records again."""
-        raise NotImplementedError
+        self._pausing = False
+        if self._member is not None:
+            with self._member.rebalances.lock:
+                held = self._member.rebalances.pending
+                consumer = self._member.consumer
+                consumer.resume(*(each for each in consumer.paused() if Partition(*each) not in held))
 
     @property
     def paused(self) -> int:
         """How many partitions are paused."""
-        raise NotImplementedError
+        return 0 if self._member is None else len(self._member.consumer.paused())
 
-    def mark(self, partition: Partition, offset: int, marker: Marker) -> bool:
-        """Commit this position with this marker now (up to 5 s); False if the brokers did not take it."""
-        raise NotImplementedError
+    def commit_soon(self) -> None:
+        """Commit what is acknowledged without waiting, from any thread; `poll` does so too, each time."""
+        member = self._member
+        if member is not None:
+            member.committer.soon()
+
+    def mark(self, partition: Partition, offset: int, marker: Marker, timeout: float = 5.0) -> bool:
+        """Commit this position with this marker now; False if the brokers did not take it in time."""
+        member = self._member
+        commits = {partition: Commit(offset, marker.encode())}
+        return member is not None and member.committer.now(commits, timeout)
+
+    def commit(self, timeout: float = 5.0) -> bool:
+        """Commit everything acknowledged, wait for it; False if the brokers did not take it in time."""
+        commits = self._checkpoint.to_settle(self._checkpoint.owned())
+        member = self._member
+        return not commits or (member is not None and member.committer.now(commits, timeout))
 
     def lag(self) -> dict[Partition, int]:
         """Records from the last acknowledged position to the end of each owned partition, seconds old."""
-        raise NotImplementedError
+        return self._sampler.lag()
 
     @property
     def reason(self) -> str | None:
-        """Why it is not ready (`not_assigned`, `rebalancing`, `broker_unreachable`), None while it is."""
-        raise NotImplementedError
-
-    def commit(self, timeout: float = 5.0) -> bool:
-        """Commit everything acknowledged and wait for it; False if the brokers did not take it in time."""
-        raise NotImplementedError
+        """Why it is not ready (`not_assigned`, `rebalancing`, `broker_unreachable`, …), None while it is."""
+        member = self._member
+        if member is None:
+            return self._broken or "not_assigned"
+        if self._sampler.failing:
+            return "broker_unreachable"
+        if not self._ever_joined:
+            return "not_assigned"
+        return None if member.stable and not member.rebalances.pending else "rebalancing"
 
     def close(self, timeout: float = 3.0) -> None:
-        """Drain, commit, leave the group."""
-        raise NotImplementedError
+        """Commit what is acknowledged, leave the group; what is still in flight is given up."""
+        self._checkpoint.closing(self._checkpoint.owned())
+        if self._member is not None:
+            self.commit(timeout=5.0)
+            # The listener has nothing left to drain or to commit.
+            self._checkpoint.fence(self._checkpoint.owned())
+            self._member.close(timeout)
+            self._member = None
+
+    def _join(self) -> Member:
+        return Member(self._kafka, self._input, self._checkpoint, self._hooks, self._drain_seconds)
+
+    def _fetch(self, member: Member, timeout: float) -> Batches:
+        try:
+            batches: Batches = member.consumer.poll(timeout_ms=int(timeout * 1000))
+            self._revive_wait = REVIVE_SECONDS[0]
+            return batches
+        except NoOffsetForPartitionError:
+            return {}  # a partition the group knows nothing about: resolved next
+        except OffsetOutOfRangeError as error:
+            self._reposition(member, error)
+        except FencedInstanceIdError as error:
+            raise InternalError("Another consumer took our group_instance_id", why=str(error)) from error
+        except AuthorizationError as error:
+            self._denied(member, error)
+        except RetriableError:
+            time.sleep(RETRY_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the client passes on whatever its decoders raise
+            self._replace(member, error)
+        return {}
+
+    def _denied(self, member: Member, error: AuthorizationError) -> None:
+        if not self._ever_joined:
+            raise ConfigError(
+                "The cluster does not let us read",
+                where="input.topics, kafka.group",
+                why=f"{type(error).__name__}: {error}",
+                remedy="Grant READ and DESCRIBE on the topics and READ on the group to this user",
+            ) from error
+        self._replace(member, error)
+
+    def _runs(self, batches: Batches) -> list[Run]:
+        runs = []
+        for tp, records in batches.items():
+            partition = Partition(tp.topic, tp.partition)
+            epoch = self._checkpoint.epoch(partition)
+            if epoch is not None:  # else it is on its way to another member
+                runs.append(Run(partition, epoch, records))
+        return runs
+
+    def _resolve(self, member: Member) -> None:
+        with member.rebalances.lock:
+            pending = set(member.rebalances.pending)
+        if not self._ever_joined:
+            self._ever_joined = member.rebalances.joined or member.stable
+        if not pending:
+            return
+        try:
+            first, end = member.ranges(pending)
+            committed = member.committed(pending)
+        except KafkaError as error:
+            log.warning("The start of %d partitions is not known yet: %s", len(pending), error)
+            time.sleep(RETRY_SECONDS)
+            return
+        member.remember({each.topic for each in pending})
+        starts = {}
+        for each in pending:
+            tp = TopicPartition(*each)
+            known = committed.get(tp)
+            start = self._begin(member, each, known, first[tp], end[tp])
+            if start is not None:
+                starts[each] = start
+        self._hooks.assigned(starts)
+        self._release(member, starts)
+
+    def _begin(self, member: Member, partition: Partition, known: Any, first: int, end: int) -> Start | None:
+        position = None if known is None or known.offset < 0 else int(known.offset)
+        found = place(position, first, end, self._input.start)
+        if found.gone and self._input.retention == "stop":
+            assert position is not None
+            raise refuse_gap(partition, position, first)
+        with member.rebalances.lock:
+            if partition not in member.rebalances.pending:
+                return None
+            self._checkpoint.opened({partition: found.offset})
+            member.consumer.seek(TopicPartition(*partition), found.offset)
+        unmoved = found.offset == position
+        if position is not None and unmoved:
+            self._checkpoint.committed({partition: Commit(position, known.metadata or "")})
+        if found.gone:
+            self._hooks.retention_gap(partition, found.gone)
+        if found.recreated:
+            self._hooks.recreated(partition)
+        if not unmoved and (position is not None or self._input.start == "latest"):
+            # Else a crash before the first commit would count the gap twice, or start later still.
+            self.mark(partition, found.offset, Marker())
+        epoch = self._checkpoint.epoch(partition)
+        marker = Marker.decode(known.metadata) if unmoved and known is not None else Marker()
+        return None if epoch is None else Start(epoch, found.offset, marker, position is not None)
+
+    def _release(self, member: Member, starts: Mapping[Partition, Start]) -> None:
+        with member.rebalances.lock:
+            ready = [each for each in starts if each in member.rebalances.pending]
+            member.rebalances.pending.difference_update(ready)
+            if not self._pausing:
+                member.consumer.resume(*(TopicPartition(*each) for each in ready))
+
+    def _reposition(self, member: Member, error: OffsetOutOfRangeError) -> None:
+        positions: Mapping[TopicPartition, int] = error.args[0]
+        partitions = [Partition(*tp) for tp in positions]
+        try:
+            first, end = member.ranges(partitions)
+        except KafkaError:
+            time.sleep(RETRY_SECONDS)
+            return
+        for tp, position in positions.items():
+            partition = Partition(*tp)
+            found = place(position, first[tp], end[tp], self._input.start)
+            if found.gone and self._input.retention == "stop":
+                raise refuse_gap(partition, position, first[tp])
+            if found.gone:
+                self._hooks.retention_gap(partition, found.gone)
+            if found.recreated:
+                self._checkpoint.rewound(partition, found.offset)
+                self._hooks.recreated(partition)
+            if tp in member.consumer.assignment():
+                member.consumer.seek(tp, found.offset)
+
+    def _start_anew(self, member: Member, topic: str, batches: Batches) -> Batches:
+        log.warning("The topic %s was deleted and made anew: reading it from its beginning", topic)
+        for tp in member.consumer.assignment():
+            partition = Partition(*tp)
+            if tp.topic == topic and self._checkpoint.epoch(partition) is not None:
+                self._checkpoint.rewound(partition, 0)
+                member.consumer.seek(tp, 0)
+                self._hooks.recreated(partition)
+        return {tp: records for tp, records in batches.items() if tp.topic != topic}
+
+    def _watch(self, member: Member) -> None:
+        now = time.monotonic()
+        if member.stable or self._sampler.failing:
+            self._unstable_since = None
+        elif self._unstable_since is None:
+            self._unstable_since = now
+        elif now - self._unstable_since > self._stuck_seconds:
+            log.warning("No stable group for %.0f s: leaving it and joining anew", self._stuck_seconds)
+            self._unstable_since = None
+            try:
+                member.resubscribe()
+            except (KafkaError, TidegateError) as error:
+                self._replace(member, error)
+            else:
+                self._hooks.recovered("stuck")
+
+    def _replace(self, member: Member, error: Exception) -> None:
+        log.warning("The consumer is broken and will be replaced: %s: %s", type(error).__name__, error)
+        self._broken = "consumer_broken"
+        self._member = None
+        # Closing revokes: what is in flight is drained, committed and fenced in the listener.
+        member.close(self._drain_seconds)
+        self._checkpoint.fence(self._checkpoint.owned())
+        self._revive_at = time.monotonic() + self._revive_wait
+        self._revive_wait = min(self._revive_wait * 2, REVIVE_SECONDS[1])
+
+    def _revive(self) -> Member | None:
+        left = self._revive_at - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, POLL_SECONDS))
+            return None
+        try:
+            self._member = self._join()
+        except TidegateError as error:
+            log.warning("No new consumer yet: %s", error)
+            self._broken = "broker_unreachable"
+            self._revive_at = time.monotonic() + self._revive_wait
+            return None
+        self._hooks.recovered("replaced")
+        return self._member

@@ -1,0 +1,59 @@
+"""Every call into the private parts of kafka-python 3.0.12, and what each stands in for."""
+
+# ruff: noqa: SLF001 - this is the one file that may
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+LATEST = -1
+
+
+async def sleep(consumer: KafkaConsumer, seconds: float) -> None:
+    """Wait inside a rebalance listener: the client's loop is not asyncio."""
+    await consumer._net.sleep(seconds)
+
+
+async def bounded(consumer: KafkaConsumer, future: Any, seconds: float) -> None:
+    """Await a client future inside a listener, KafkaTimeoutError after `seconds`."""
+    await consumer._manager.wait_for(future, seconds * 1000)
+
+
+def committed(
+    consumer: KafkaConsumer, partitions: Iterable[TopicPartition], seconds: float
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Committed offsets of many partitions by one request; the public call asks for one at a time."""
+    found: dict[TopicPartition, OffsetAndMetadata] = consumer._coordinator.fetch_committed_offsets(
+        list(partitions), timeout_ms=int(seconds * 1000)
+    )
+    return found
+
+
+def end_offsets_soon(consumer: KafkaConsumer, partitions: Iterable[TopicPartition], seconds: float) -> Any:
+    """A future of {partition: OffsetAndTimestamp}; the public call would block the poll thread."""
+    wanted = dict.fromkeys(partitions, LATEST)
+    return consumer._manager.call_soon(
+        consumer._fetcher._fetch_offsets_by_times_async, wanted, int(seconds * 1000)
+    )
+
+
+def topic_id(consumer: KafkaConsumer, topic: str) -> object:
+    """The topic's identity, which changes when it is deleted and made anew; None while unknown."""
+    return consumer._cluster._topic_ids.get(topic)
+
+
+def connected(client: KafkaConsumer) -> bool:
+    """Whether any connection to a broker is up."""
+    return any(connection.connected for connection in list(client._manager._conns.values()))
+
+
+def force_close(producer: KafkaProducer, seconds: float = 3.0) -> None:
+    """End a producer at once: close() would raise on pending records and deliver them later."""
+    producer._unregister_cleanup()
+    producer._sender.force_close()
+    producer._sender.join(seconds)
+    producer._closed = True
