@@ -1,0 +1,156 @@
+"""What `demo` shows: a live table for a person, JSON lines for a machine."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from service.cli import look
+from service.cli.console import emit, out, say
+from service.cli.demo_tally import PREFIX, Outcome, Tally
+
+FRAME: Final = 10
+"""Lines of a screen that the table's rows do not get."""
+
+
+class JsonView:
+    """One score or dead letter a line on standard output; all else on standard error."""
+
+    def step(self, text: str) -> AbstractContextManager[object]:
+        """Say what is under way."""
+        say(f"{text} …")
+        return nullcontext()
+
+    def done(self, text: str) -> None:
+        """Say what is there now."""
+        say(text)
+
+    def begin(self, tally: Tally, facts: dict[str, str]) -> AbstractContextManager[object]:
+        """Nothing to set up."""
+        say(" · ".join(f"{name} {value}" for name, value in facts.items()))
+        return nullcontext()
+
+    def show(self, outcome: Outcome) -> None:
+        """One line."""
+        emit(outcome.score if outcome.score is not None else outcome.letter)
+
+    def refresh(self) -> None:
+        """Nothing moves."""
+
+    def end(self, tally: Tally) -> None:
+        """The summary."""
+        emit(tally.summary())
+
+
+class LiveView:
+    """The table: newest event last, as many rows as the terminal has room for."""
+
+    def __init__(self) -> None:
+        self._console = out()
+        self._rows: deque[Outcome] = deque(maxlen=200)
+        self._tally, self._facts, self._model = Tally(), dict[str, str](), dict[str, Any]()
+        self._began = time.monotonic()
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
+
+    def step(self, text: str) -> AbstractContextManager[object]:
+        """A spinner."""
+        return self._console.status(text)
+
+    def done(self, text: str) -> None:
+        """A tick."""
+        self._console.print(Text.assemble(("✓ ", "green"), text))
+
+    def begin(self, tally: Tally, facts: dict[str, str]) -> AbstractContextManager[object]:
+        """Start the table."""
+        self._tally, self._facts, self._began = tally, facts, time.monotonic()
+        return self._live
+
+    def show(self, outcome: Outcome) -> None:
+        """Add a row."""
+        self._rows.append(outcome)
+        if outcome.score is not None:
+            self._model = outcome.score["model"]
+
+    def refresh(self) -> None:
+        """Draw."""
+        self._live.update(self.render(self._console.height), refresh=True)
+
+    def end(self, tally: Tally) -> None:
+        """What there was, below the last table."""
+        if tally.sent:
+            self._console.print(self._totals())
+
+    def render(self, height: int) -> RenderableType:
+        """The whole picture."""
+        table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bright_black")
+        table.add_column("event", ratio=5, no_wrap=True, overflow="ellipsis")
+        table.add_column("in", width=5, no_wrap=True)
+        table.add_column("sentiment", width=17, no_wrap=True)
+        table.add_column("strongest labels", ratio=5, no_wrap=True, overflow="ellipsis")
+        table.add_column("decision", width=8, no_wrap=True)
+        table.add_column("ms", width=5, justify="right", no_wrap=True)
+        room = max(3, height - FRAME - bool(self._model.get("synthetic")))
+        for outcome in list(self._rows)[-room:]:
+            table.add_row(*_cells(outcome))
+        return Group(Panel(self._header(), box=box.ROUNDED, border_style="cyan"), table, self._totals())
+
+    def _header(self) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append("Tidegate", "bold cyan")
+        for name, value in self._facts.items():
+            text.append(f"  {name} ", "bright_black")
+            text.append(value)
+        model = self._model
+        if model:
+            text.append("\nmodel ", "bright_black")
+            text.append(f"{model['bundle']} {model['version']}")
+            text.append("  engine ", "bright_black")
+            text.append(f"{model['engine']} {model['precision']}")
+        if model.get("synthetic"):
+            text.append("\n! ", "bold yellow")
+            learnt = ", ".join(model["synthetic"])
+            text.append(
+                f"This model learnt {learnt} from generated data only: a show, not a judge.", "yellow"
+            )
+        return text
+
+    def _totals(self) -> Text:
+        tally, seconds = self._tally, max(time.monotonic() - self._began, 1e-3)
+        parts = [
+            (f" {tally.sent} events", "bold"),
+            (f"{tally.scored} scored", "green"),
+            (f"{tally.dead_lettered} dead letters", "magenta"),
+            (f"{tally.accounted / seconds:.1f}/s", ""),
+            ("T I A: text, image, audio", "bright_black"),
+            ("Ctrl-C stops everything", "bright_black"),
+        ]
+        if tally.dropped:
+            parts.insert(3, (f"{tally.dropped} dropped", "yellow"))
+        return Text("  ·  ").join(Text(*part) for part in parts)
+
+
+View = JsonView | LiveView
+
+
+def choose(as_json: bool) -> View:
+    """The table where somebody can watch it."""
+    return JsonView() if as_json or not out().is_terminal else LiveView()
+
+
+def _cells(outcome: Outcome) -> tuple[RenderableType, ...]:
+    ms = Text(str(outcome.milliseconds), "bright_black")
+    if outcome.score is None:
+        why = look.failure(outcome.letter[f"{PREFIX}class"], outcome.letter[f"{PREFIX}reason"])
+        return Text(outcome.about, "magenta"), Text(""), Text("dead letter", "magenta"), why, Text("–"), ms
+    score = outcome.score
+    cells = (look.modalities(score), look.sentiment(score), look.labels(score), look.decision(score))
+    return Text(outcome.about), *cells, ms
