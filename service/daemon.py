@@ -9,14 +9,11 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Final
 
-from engines.engine import Engine
-
-from engines.bundle import Bundle
-from service.assembly import load_engine, load_scoring
 from service.buffer import Buffer
 from service.caution import Caution
 from service.config import Settings
@@ -33,6 +30,7 @@ from service.kafka.sink import Sink
 from service.kafka.source import Source
 from service.membership import Membership
 from service.metrics import Metrics
+from service.offline import open_scoring
 from service.pipeline import Pipeline
 from service.policy import Policy
 from service.publisher import Publisher
@@ -70,19 +68,16 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
     signals.install()
     with ExitStack() as stack:
         metrics, health, fail = Metrics(), Health(), FailPoints.of_environment()
-        policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
         http = HttpServer(settings.http.host, settings.http.port, health, metrics.registry)
         stack.callback(http.close)
+        policy = Policy.load(settings.policy)
         check_client()
         facts = preflight(settings)
-        engine = load_engine(settings, bundle)
-        stack.callback(engine.close)
-        restarts = metrics.worker_restarts.labels("decode")
-        scoring = load_scoring(
-            settings, engine, policy, facts.output_max_bytes, stack, lambda kind: restarts.inc()
-        )
-        daemon = Daemon(settings, scoring, facts, metrics, health, fail, fuse_accept)
-        describe(engine, policy, metrics)
+        restarted = partial(count_restart, metrics)
+        fits = facts.output_max_bytes
+        scoring = stack.enter_context(open_scoring(settings, fits=fits, on_restart=restarted))
+        daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
+        describe(scoring.engine.info, policy, metrics)
         daemon.start()
         health.started()
         log.info("serving", extra={"fields": {"http": http.address, "group": settings.kafka.group}})
@@ -91,9 +86,8 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         return daemon.drain()
 
 
-def describe(engine: Engine, policy: Policy, metrics: Metrics) -> None:
+def describe(info: EngineInfo, policy: Policy, metrics: Metrics) -> None:
     """Say in log and metrics what exactly scores."""
-    info = engine.info
     metrics.build_info.labels(version("tidegate")).set(1)
     metrics.bundle_info.labels(info.digest).set(1)
     metrics.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
@@ -106,6 +100,12 @@ def describe(engine: Engine, policy: Policy, metrics: Metrics) -> None:
         )
 
 
+def count_restart(metrics: Metrics, kind: str) -> None:
+    """A decode worker died or was ended; the item it had is in trouble, not the daemon."""
+    metrics.worker_restarts.labels("decode").inc()
+    log.warning("a decode worker was replaced", extra={"fields": {"cause": kind}})
+
+
 class Daemon:
     """The running parts, wired; `start`, then `supervisor.watch`, then `drain`."""
 
@@ -113,6 +113,7 @@ class Daemon:
         self,
         settings: Settings,
         scoring: Scoring,
+        policy: Policy,
         facts: Facts,
         metrics: Metrics,
         health: Health,
@@ -133,7 +134,14 @@ class Daemon:
         member.source = self.source
         buffer = Buffer(limits, self.checkpoint, caution)
         publisher = Publisher(
-            settings, scoring, self.sink, fuse, metrics, self.checkpoint.owns, facts.deadletter_max_bytes
+            settings,
+            scoring,
+            policy,
+            self.sink,
+            fuse,
+            metrics,
+            self.checkpoint.owns,
+            facts.deadletter_max_bytes,
         )
         self.pipeline = Pipeline(
             buffer, self.checkpoint, caution, scoring, publisher, member, metrics, health, fail

@@ -17,6 +17,7 @@ from service.errors import RecordError
 from service.fuse import Fuse
 from service.kafka.sink import Rejected, Sink
 from service.metrics import Metrics
+from service.policy import Policy
 from service.record import Outgoing, Partition, Record
 from service.score import Scored, Timings
 from service.scoring import Failed, Inferred, Scoring
@@ -43,6 +44,7 @@ class Publisher:
         self,
         settings: Settings,
         scoring: Scoring,
+        policy: Policy,
         sink: Sink,
         fuse: Fuse,
         metrics: Metrics,
@@ -52,7 +54,6 @@ class Publisher:
         self._settings, self._scoring, self._sink = settings, scoring, sink
         self._fuse, self._metrics, self._owns = fuse, metrics, owns
         self._fits = deadletter_fits
-        policy = scoring.scorer.policy
         self._decision_labels = {"policy": policy.reference, "mode": policy.mode}
 
     def publish(self, cycle: Cycle, stopping: Callable[[], bool], sent: Callable[[], None]) -> bool:
@@ -163,5 +164,5 @@ class Publisher:
         for item, count in statuses.items():
             metrics.input[item].inc(count)
         if inferred.outputs is not None:
-            for k, name in enumerate(self._scoring.scorer.labels.names):
+            for k, name in enumerate(self._scoring.engine.labels.names):
                 metrics.score_probability.observe(inferred.outputs.moderation[:, k], name)
