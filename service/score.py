@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,9 +19,9 @@ from numpy.typing import NDArray
 
 from engines.batch import MODALITIES, SENTIMENTS, Float32, Outputs
 from engines.labels import Label, Labels, enough
-from engines.shapley import shares
+from engines.shapley import values
 from service.errors import RecordError
-from service.policy import Decision, Policy
+from service.policy import Decision, Policy, Reason
 from service.record import Record
 from service.score_model import SCHEMA
 from service.wire import rfc3339, size_of
@@ -69,7 +71,7 @@ class _Rows:
         self.unimodal = _rounded(outputs.unimodal)
         self.moderation = _rounded(outputs.moderation)
         self.severity = np.clip(np.rint(outputs.severity), 0, 7).tolist()
-        self.graded: list[bool] = np.isfinite(outputs.severity).any(axis=1).tolist()
+        self.graded: Any = np.isfinite(outputs.severity).any(axis=1).tolist()
 
 
 class Scorer:
@@ -114,7 +116,12 @@ class Scorer:
         """
         score, decision = self._build(record, prepared, outputs, row)
         event, identity = prepared.event, prepared.event_id.encode("utf-8", "replace")
-        score["timings_ms"] = {name: round(max(0.0, ms), 3) for name, ms in timings._asdict().items()}
+        score["timings_ms"] = {
+            "queue": round(max(0.0, timings.queue), 3),
+            "prepare": round(max(0.0, timings.prepare), 3),
+            "infer": round(max(0.0, timings.infer), 3),
+            "total": round(max(0.0, timings.total), 3),
+        }
         score["attempt"] = attempt
         score["time"]["scored"] = rfc3339(time.time() if now is None else now)
         value = _dumps(score)
@@ -158,7 +165,7 @@ class Scorer:
                 "action": decision.action,
                 "policy": self._policy,
                 "mode": self._mode,
-                "reasons": [reason._asdict() for reason in decision.reasons],
+                "reasons": [_reason(reason) for reason in decision.reasons],
             },
             "contributions": self._shares(outputs.patterns[row], column, presence),
             "model": self._model,
@@ -175,7 +182,7 @@ class Scorer:
     def _moderation(
         self, rows: _Rows, row: int, presence: int, inputs: Sequence[InputReport]
     ) -> dict[str, Any]:
-        refs = _references(inputs)
+        refs = _References(inputs)
         severities: list[float] | None = rows.severity[row] if rows.graded[row] else None
         result: dict[str, dict[str, Any]] = {}
         for k, probability in enumerate(rows.moderation[row]):
@@ -201,10 +208,30 @@ class Scorer:
             return NO_SHARES
         if presence.bit_count() == 1:
             return {modality: 1.0 if presence & bit else None for modality, bit in BIT.items()}
-        found = [None if s is None else round(s, 6) for s in shares(patterns[:, column], presence)]
-        most = max((s, k) for k, s in enumerate(found) if s is not None)[1]
-        found[most] = round(1.0 - sum(s for k, s in enumerate(found) if s is not None and k != most), 6)
-        return dict(zip(MODALITIES, found, strict=True))
+        logits = patterns[:, column].tolist()
+        raw = [(k, abs(sum(w * logits[p] for p, w in weights))) for k, weights in _WEIGHTS[presence]]
+        total = sum(value for _, value in raw)
+        spread = [(k, round(v / total if 0 < total < inf else 1 / len(raw), 6)) for k, v in raw]
+        most = max(spread, key=itemgetter(1))[0]  # takes what rounding left over
+        found: dict[str, float | None] = dict.fromkeys(MODALITIES)
+        for k, share in spread:
+            found[MODALITIES[k]] = share
+        found[MODALITIES[most]] = round(1.0 - sum(share for k, share in spread if k != most), 6)
+        return found
+
+
+def _weights(presence: int) -> list[tuple[int, tuple[tuple[int, float], ...]]]:
+    """Shapley values are linear in the patterns: by modality, the weights of the patterns that count.
+
+    Patterns without weight are left out: they were not run and hold NaN.
+    """
+    units = [values(unit, presence) for unit in np.eye(8, dtype=np.float32)]
+    return [
+        (unit[0][0], tuple((p, w) for p, (_, w) in enumerate(unit) if w)) for unit in zip(*units, strict=True)
+    ]
+
+
+_WEIGHTS: Final = tuple(_weights(presence) for presence in range(8))
 
 
 def _rounded(values: Float32) -> Any:
@@ -226,6 +253,15 @@ def _model(info: EngineInfo) -> dict[str, Any]:
     return {name: getattr(info, name) for name in names} | {"synthetic": list(info.synthetic)}
 
 
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {
+        "label": reason.label,
+        "probability": reason.probability,
+        "threshold": reason.threshold,
+        "action": reason.action,
+    }
+
+
 def _tried(inputs: Sequence[InputReport]) -> int:
     tried = 0
     for item in inputs:
@@ -245,10 +281,17 @@ def _input(item: InputReport) -> dict[str, Any]:
     }
 
 
-def _references(inputs: Sequence[InputReport]) -> list[list[dict[str, Any]]]:
-    """By modalities as bits: the items of these that were read."""
-    used = [(BIT[i.modality], {"modality": i.modality, "index": i.index}) for i in inputs if i.status in USED]
-    return [[ref for bit, ref in used if mask & bit] for mask in range(8)]
+class _References(dict[int, list[dict[str, Any]]]):
+    """By modalities as bits: the items of these that were read, made when first asked for."""
+
+    def __init__(self, inputs: Sequence[InputReport]) -> None:
+        self._inputs = [i for i in inputs if i.status in USED]
+
+    def __missing__(self, mask: int) -> list[dict[str, Any]]:
+        self[mask] = [
+            {"modality": i.modality, "index": i.index} for i in self._inputs if mask & BIT[i.modality]
+        ]
+        return self[mask]
 
 
 def _sentiment(probabilities: list[float], unimodal: list[list[float]], presence: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from service.record import Headers
 
@@ -18,7 +19,12 @@ def rfc3339(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     try:
-        text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        second, millisecond = divmod(round(seconds * 1e3), 1000)
+        return f"{_second(second)}.{millisecond:03d}Z"
     except (ValueError, OverflowError, OSError):
         return None
-    return text[:-6] + "Z"
+
+
+@lru_cache(maxsize=4096)  # a stream's events are close together in time
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds")[:-6]

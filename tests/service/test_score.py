@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from engines.batch import Example, Outputs
 from engines.labels import Label, Labels
+from engines.shapley import shares
 from service.errors import RecordError
 from service.event import Event
 from service.policy import Policy
@@ -262,6 +263,23 @@ def test_shares_sum_to_one_after_rounding(scorer):
     assert abs(sum(shares.values()) - 1) < 1e-9
     equal = score_of(scorer, prepared(7), outputs(presence=7, patterns=np.zeros((8, 5))))["contributions"]
     assert sorted(equal.values()) == pytest.approx([1 / 3] * 3, abs=2e-6)
+
+
+@pytest.mark.parametrize("presence", [3, 5, 6, 7])
+def test_shares_are_the_shapley_values_of_the_engine(scorer, presence):
+    patterns = np.random.default_rng(presence).normal(size=(8, 5)).astype(np.float32)
+    patterns[[p for p in range(8) if p & ~presence]] = np.nan  # the engine does not run these
+    out = outputs((0.1,) * 4, presence=presence, patterns=patterns)
+    found = score_of(scorer, prepared(presence), out)["contributions"]
+    expected = shares(patterns[:, 0], presence)
+    assert len({s for s in expected if s}) > 1
+    assert [s is None for s in expected] == [s is None for s in found.values()]
+    assert [s or 0 for s in found.values()] == pytest.approx([s or 0 for s in expected], abs=3e-6)
+
+
+def test_patterns_that_were_not_run_give_equal_shares(scorer):
+    out = outputs(presence=3, patterns=np.full((8, 5), np.nan))
+    assert score_of(scorer, prepared(3), out)["contributions"] == {"text": 0.5, "image": 0.5, "audio": None}
 
 
 def test_shares_are_null_where_they_are_switched_off():
