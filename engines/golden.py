@@ -2,8 +2,8 @@
 
 ``golden.safetensors`` holds n events with one row of each modality, whether shown or not:
 ``ids`` int32 [n, L] (0 = padding), ``pixels`` uint8 [n, H, W, 3], ``samples`` int16 [n, S],
-``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected fp32 logits ``sentiment`` [n, 3], ``moderation`` [n, labels],
-``unimodal`` [n, 3, 3].
+``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected logits, fp32:
+``sentiment`` [n, 3], ``moderation`` [n, labels], ``unimodal`` [n, 3, 3].
 """
 
 from __future__ import annotations

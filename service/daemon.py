@@ -14,6 +14,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Final
 
+from service.assembly import open_scoring
 from service.buffer import Buffer
 from service.caution import Caution
 from service.config import Settings
@@ -30,7 +31,6 @@ from service.kafka.sink import Sink
 from service.kafka.source import Source
 from service.membership import Membership
 from service.metrics import Metrics
-from service.offline import open_scoring
 from service.pipeline import Pipeline
 from service.policy import Policy
 from service.publisher import Publisher

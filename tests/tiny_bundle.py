@@ -1,4 +1,4 @@
-"""A bundle small enough to build in milliseconds, with real ONNX graphs that keep every rule of the graph I/O.
+"""A bundle that builds in milliseconds, with real ONNX graphs that keep every rule of the graph I/O.
 
 Each tower averages its input in some way and spreads the result over its tokens; the head mixes the shown
 modalities linearly, plus a product of text and image, so that no answer is trivial and all are exact.

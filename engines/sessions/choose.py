@@ -74,7 +74,7 @@ def candidates(bundle: Bundle, backend: str, precision: str) -> list[Pair]:
         )
     if precision not in ("auto", *bundle.precisions):
         raise _impossible(
-            f"the bundle {bundle.name} is not calibrated for {precision}, only for {', '.join(bundle.precisions)}",
+            f"{bundle.name} is not calibrated for {precision}, only for {', '.join(bundle.precisions)}",
             "Set engine.precision to auto, or calibrate the bundle for it",
         )
     wanted = bundle.precisions if precision == "auto" else (precision,)

@@ -45,7 +45,7 @@ def score(
     from service.cli.results import JsonLines, Rows
     from service.cli.sources import records
     from service.load import load
-    from service.offline import open_scoring
+    from service.assembly import open_scoring
     from service.scoring import Failed
 
     extra = [f"{name}={value}" for name, value in (("bundle", bundle), ("policy", policy)) if value]
