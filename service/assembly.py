@@ -25,8 +25,8 @@ def open_scoring(
 ) -> Iterator[Scoring]:
     """The path from record to score, warmed up; `fits` is the largest score record allowed.
 
-    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy), BundleError or EngineError
-    before anything is scored.
+    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy), BundleError or
+    EngineError before anything is scored.
     """
     policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
     with ExitStack() as stack:

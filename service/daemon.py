@@ -14,6 +14,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Final
 
+from engines.engine import EngineInfo
 from service.assembly import open_scoring
 from service.buffer import Buffer
 from service.caution import Caution
