@@ -29,6 +29,7 @@ from service.scoring import Inferred, Scoring
 log = logging.getLogger(__name__)
 
 ENGINE_RETRY_SECONDS: Final = 1.0
+HANG_SECONDS: Final = 300.0  # a cycle is about a second of work; this long, the engine hangs
 CAREFUL_POLL_SECONDS: Final = 0.005
 
 
@@ -146,9 +147,11 @@ class Pipeline:
 
     def _infer(self) -> None:
         while (cycle := self._get(self._prepared)) is not None:
+            self._health.beat("infer", HANG_SECONDS)
             began = time.monotonic()
             cycle.inferred = self._condemn(cycle) if cycle.condemned else self._answers(cycle)
             cycle.preparation = None  # the rows' memory goes back before the publisher waits for brokers
+            self._health.rest("infer")
             seconds = time.monotonic() - began
             self._buffer.pace.learn(len(cycle.inferred.rows), cycle.size, seconds)
             self._metrics.stage["prepare"].observe(cycle.inferred.prepare_seconds)
@@ -167,6 +170,7 @@ class Pipeline:
                 self._metrics.errors.labels("infer", type(error).__name__).inc()
                 if self._health.trouble("engine", error.what):
                     log.error("the engine fails, trying again until it works: %s", error)
+                self._health.beat("infer", HANG_SECONDS)
                 if self._give_up.wait(ENGINE_RETRY_SECONDS):
                     raise Abandoned from error
             else:
@@ -188,7 +192,6 @@ class Pipeline:
             records = cycle.records
             if self.tripped.is_set():
                 continue
-            self._health.beat("publish", 3600.0)
             sent = partial(self._fail.reach, "produced", records)
             if not self._publisher.publish(cycle, self._give_up.is_set, sent):
                 self.tripped.set()
