@@ -1,0 +1,29 @@
+"""The sizes of a fused model, as they are recorded in its bundle."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What has to be known to build the networks again.
+
+    ``tokens`` is K, the tokens each tower ends in; ``fusion`` one of `engines.model.fusion.FUSIONS`.
+    """
+
+    labels: tuple[str, ...]
+    width: int = 64
+    tokens: int = 2
+    vocabulary: int = 16384
+    attention_heads: int = 4
+    fusion: str = "bottleneck"
+    fusion_layers: int = 2
+    bottlenecks: int = 2
+    image_height: int = 64
+    image_width: int = 64
+    rate: int = 16000
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, for the bundle's provenance."""
+        return asdict(self)

@@ -1,0 +1,25 @@
+"""Losses that know which labels of a row are annotated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+UNKNOWN = -1
+"""The value of a label that nobody annotated; it costs nothing and teaches nothing."""
+
+
+def sentiment_loss(logits: Tensor, target: Tensor, smoothing: float = 0.03) -> Tensor:
+    """Cross-entropy over ``logits`` [B, classes], ``target`` int64 [B] with `UNKNOWN` left out."""
+    if not bool((target != UNKNOWN).any()):
+        return logits.sum() * 0.0
+    return functional.cross_entropy(logits, target, ignore_index=UNKNOWN, label_smoothing=smoothing)
+
+
+def moderation_loss(logits: Tensor, target: Tensor, smoothing: float = 0.01) -> Tensor:
+    """Binary cross-entropy over ``logits`` [B, labels], ``target`` int64 [B, labels], mean of what is known."""
+    known = (target != UNKNOWN).to(logits.dtype)
+    soft = target.clamp(min=0).to(logits.dtype) * (1 - 2 * smoothing) + smoothing
+    loss = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")
+    return (loss * known).sum() / torch.clamp(known.sum(), min=1.0) * 4.0

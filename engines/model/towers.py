@@ -1,0 +1,100 @@
+"""The three small towers that are trained from scratch; each ends in K tokens of width D."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engines.model.config import ModelConfig
+from engines.model.logmel import LogMel
+from engines.model.parts import Block, Resampler, padding_bias
+
+
+class TextTower(nn.Module):
+    """Hashed words → embedding → neighbours (convolution) → one transformer block → K tokens.
+
+    There are no positions: word order enters through the convolution, so any length is in range.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.embedding = nn.Embedding(config.vocabulary, width, padding_idx=0)
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        self.norm = nn.LayerNorm(width)
+        self.neighbours = nn.Conv1d(width, width, 3, padding=1)
+        self.block = Block(width, config.attention_heads)
+        self.resampler = Resampler(width, config.tokens)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
+        valid = ids != 0
+        x = self.norm(self.embedding(ids))
+        x = torch.where(valid.unsqueeze(-1), x, 0.0)
+        x = x + torch.relu(self.neighbours(x.transpose(1, 2)).transpose(1, 2))
+        bias = padding_bias(valid)
+        x = self.block(x, bias[:, None, None, :])
+        tokens: Tensor = self.resampler(x, bias.unsqueeze(-1))
+        return tokens
+
+
+class ImageTower(nn.Module):
+    """A convolutional net over uint8 pixels; scaling happens here, so bytes are all that travels."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        layers: list[nn.Module] = []
+        channels = 3
+        for out, stride in ((16, 2), (32, 2), (48, 2), (width, 1)):
+            layers += [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            channels = out
+        self.layers = nn.Sequential(*layers)
+        cells = (config.image_height // 8) * (config.image_width // 8)
+        self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
+        self.resampler = Resampler(width, config.tokens)
+        self.average = nn.Linear(width, width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """``pixels`` uint8 [B, H, W, 3] → float32 [B, K, D]."""
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32) * (1.0 / 127.5) - 1.0
+        x = self.layers(x).flatten(2).transpose(1, 2) + self.position
+        tokens: Tensor = self.resampler(x, torch.zeros(1, 1, 1)) + self.average(x.mean(dim=1)).unsqueeze(1)
+        return tokens
+
+
+class AudioTower(nn.Module):
+    """Log-mel inside the graph, then strided convolutions over time that never see beyond ``lengths``."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.features = LogMel(config.rate)
+        mels = self.features.spec.n_mels
+        self.layers = nn.ModuleList(
+            [
+                nn.Conv1d(mels, width, 5, 2, 2),
+                nn.Conv1d(width, width, 5, 2, 2),
+                nn.Conv1d(width, width, 3, 2, 1),
+            ]
+        )
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in self.layers])
+        self.resampler = Resampler(width, config.tokens)
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
+        """``samples`` float32 [B, n] in int16 units, ``lengths`` int32 [B] → float32 [B, K, D]."""
+        frames = lengths.to(torch.int64) // self.features.spec.hop_length + 1
+        return self.from_mel(self.features(samples), frames)
+
+    def from_mel(self, mel: Tensor, frames: Tensor) -> Tensor:
+        """``mel`` [B, mels, T], ``frames`` int64 [B] → float32 [B, K, D]; training caches the features."""
+        x = (mel + 3.0) * 0.25
+        valid = torch.arange(x.shape[2])[None, :] < frames[:, None]
+        x = torch.where(valid[:, None, :], x, 0.0)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = torch.relu(norm(layer(x).transpose(1, 2))).transpose(1, 2)
+            frames = (frames + 1) // 2
+            valid = torch.arange(x.shape[2])[None, :] < frames[:, None]
+            x = torch.where(valid[:, None, :], x, 0.0)
+        tokens: Tensor = self.resampler(x.transpose(1, 2), padding_bias(valid).unsqueeze(-1))
+        return tokens
