@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
+from service.cli.console import settings_options, teach
 
-@click.command()
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The configuration (make one with `tidegate create`).",
+
+@click.command(
+    help=teach(
+        "Consume events, publish scores and dead letters, until SIGTERM or Ctrl-C."
+        "\n\nThe first signal drains: what is under way is finished, published and committed, and the exit code"
+        " is 0, or 75 where `limits.grace_seconds` end first. A second signal stops at once (75).",
+        ("tidegate run -c tidegate.yaml", "serve"),
+        ("tidegate run -c tidegate.yaml --set kafka.group=canary", "beside the others, as a group of its own"),
+    )
 )
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting; repeatable."
-)
+@settings_options
 @click.option(
     "--fuse-accept",
     type=click.IntRange(min=0),
@@ -25,20 +26,12 @@ import click
     metavar="N",
     help="Let N broken records pass before the dead-letter fuse counts again.",
 )
-def run(path: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> None:
-    r"""Consume events, publish scores; until SIGTERM or Ctrl-C.
-
-    \b
-      tidegate run -c tidegate.yaml
-      tidegate run -c tidegate.yaml --set kafka.group=canary
-
-    The first signal drains: what is under way is finished, published and committed, then the exit code is 0,
-    or 75 if `limits.grace_seconds` end first. A second signal stops at once.
-    """
+def run(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> None:
+    """Serve, and exit with the code that says how it ended."""
     from service import daemon, lint, logs
     from service.load import load
 
-    settings = load(path, overrides)
+    settings = load(config, overrides)
     logs.setup(settings.log.level, settings.log.format)
     lint.refuse(settings)
     raise SystemExit(daemon.run(settings, fuse_accept=fuse_accept))
