@@ -27,6 +27,16 @@ class Finding:
         return text + (f". {self.remedy}" if self.remedy else "")
 
 
+def error(where: str, what: str, why: str = "", remedy: str = "") -> Finding:
+    """A finding that must be mended."""
+    return Finding("error", where, what, why, remedy)
+
+
+def warning(where: str, what: str, why: str = "", remedy: str = "") -> Finding:
+    """A finding to think about."""
+    return Finding("warning", where, what, why, remedy)
+
+
 class Refused(ConfigError):  # noqa: N818 - says what happened, as in `raise Refused`
     """A configuration or policy with errors; `findings` holds every one of them."""
 

@@ -1,0 +1,157 @@
+"""What a configuration means, checked without the outside world: contradictions, risks, missing files."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from engines.bundle import Bundle
+from engines.errors import EngineError
+from service.config import Settings
+from service.document import Document
+from service.errors import ConfigError
+from service.findings import Finding, Refused, did_you_mean, error, warning
+from service.lint_kafka import lint_kafka
+from service.load import Source
+from service.policy_file import BUILT_IN, PolicyFile, read_policy
+
+Check = Callable[[Settings, Source], Iterable[Finding]]
+
+
+def lint(settings: Settings, source: Source | None = None) -> list[Finding]:
+    """Every finding, errors first; `source` says where each setting stands."""
+    source = source or Source(Document("settings", {}))
+    found = [finding for check in CHECKS for finding in check(settings, source)]
+    return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def _delivery(settings: Settings, source: Source) -> Iterator[Finding]:
+    if settings.delivery == "exactly_once":
+        what, why = "delivery: exactly_once is not built yet", "scores could be repeated after a fault"
+        yield error(source.where("delivery"), what, why, "Set delivery: at_least_once")
+
+
+def _topics(settings: Settings, source: Source) -> Iterator[Finding]:
+    topics, where = settings.input.topics, source.where("input", "topics")
+    reads: Callable[[str], bool] = topics.__contains__
+    if isinstance(topics, str):
+        try:
+            pattern = re.compile(topics)
+        except re.error as error:
+            yield error(where, "input.topics is not a regular expression", str(cause), "Mend it")
+            return
+        reads = lambda topic: pattern.match(topic) is not None  # noqa: E731 - one of two meanings of a name
+        if not topics.startswith("^"):
+            why = "a single string is a regular expression, and this one matches every topic that begins so"
+            remedy = f"Write [{topics}] for the topic, or ^… for a pattern"
+            yield error(where, f"input.topics {topics!r} does not start with ^", why, remedy)
+    for role, topic in (("output", settings.output.topic), ("deadletter", settings.deadletter.topic)):
+        if reads(topic):
+            what, why = (
+                f"{role}.topic '{topic}' is also an input",
+                "what is written there would be read for ever",
+            )
+            yield Finding(
+                "error", source.where(role, "topic"), what, why, "Choose another, or narrow input.topics"
+            )
+    if settings.output.topic == settings.deadletter.topic:
+        what = f"output.topic and deadletter.topic are both '{settings.output.topic}'"
+        where = source.where("deadletter", "topic")
+        yield error(where, what, "readers of scores would meet dead letters", "Give each its own")
+
+
+def _http(settings: Settings, source: Source) -> Iterator[Finding]:
+    host = settings.http.host
+    if not is_loopback(host):
+        what = f"http.host {host} can be reached from other machines"
+        why = "probes and metrics need no password"
+        remedy = "Keep 127.0.0.1, or let only your monitoring reach the port"
+        yield warning(source.where("http", "host"), what, why, remedy)
+
+
+def _limits(settings: Settings, source: Source) -> Iterator[Finding]:
+    limits = settings.limits
+    pairs = (
+        ("image_bytes", "record_bytes", "an image comes inside its record, so this limit is never reached"),
+        ("audio_bytes", "record_bytes", "a sound comes inside its record, so this limit is never reached"),
+        ("cycle_records", "buffer_records", "a cycle is cut from the buffer and cannot be larger"),
+        ("cycle_bytes", "buffer_bytes", "a cycle is cut from the buffer and cannot be larger"),
+        ("record_bytes", "buffer_bytes", "one record would fill the buffer alone"),
+        ("drain_seconds", "grace_seconds", "a shutdown could end before a rebalance would"),
+    )
+    for small, large, why in pairs:
+        if getattr(limits, small) > getattr(limits, large):
+            values = f"{getattr(limits, small)} > {getattr(limits, large)}"
+            what = f"limits.{small} is more than limits.{large} ({values})"
+            yield Finding(
+                "warning", source.where("limits", small), what, why, f"Lower {small}, or raise {large}"
+            )
+    if limits.grace_seconds < 3 * limits.cycle_seconds:
+        what = (
+            f"limits.grace_seconds {limits.grace_seconds:g} is short for cycles of {limits.cycle_seconds:g}"
+        )
+        why = "a drain takes up to three cycles, and one that is cut off exits 75"
+        remedy = "Allow at least three cycles"
+        yield warning(source.where("limits", "grace_seconds"), what, why, remedy)
+    if limits.event_age is None and limits.event_age_action != "score":
+        what = f"limits.event_age_action: {limits.event_age_action} has no effect"
+        where = source.where("limits", "event_age_action")
+        yield warning(where, what, "limits.event_age is not set", "Set event_age in seconds")
+
+
+def _policy_and_bundle(settings: Settings, source: Source) -> Iterator[Finding]:
+    policy: PolicyFile | None = None
+    document = Document(BUILT_IN, {})
+    bundle: Bundle | None = None
+    try:
+        policy, document = read_policy(settings.policy)
+    except Refused as refused:
+        yield from refused.findings
+    except ConfigError as cause:
+        yield Finding(
+            "error", source.where("policy"), cause.what, f"{cause.where}: {cause.why}", cause.remedy
+        )
+    try:
+        bundle = Bundle.load(Path(settings.bundle) if "/" in settings.bundle else settings.bundle)
+    except EngineError as cause:
+        why = f"{cause.where}: {cause.why}" if cause.where else cause.why
+        yield error(source.where("bundle"), cause.what, why, cause.remedy)
+    if bundle is not None:
+        yield from _precision(settings, source, bundle)
+        if policy is not None and settings.policy is not None:
+            yield from unknown_labels(policy, document, bundle.labels.names)
+
+
+def _precision(settings: Settings, source: Source, bundle: Bundle) -> Iterator[Finding]:
+    precision = settings.engine.precision
+    if precision not in ("auto", *bundle.precisions):
+        what = f"engine.precision: {precision} is not one of bundle '{bundle.name}'"
+        why = f"it is calibrated for {', '.join(bundle.precisions)}"
+        yield error(source.where("engine", "precision"), what, why, "Set auto, or one of these")
+
+
+def unknown_labels(policy: PolicyFile, document: Document, names: Iterable[str]) -> Iterator[Finding]:
+    """Rules that can never apply: an error for a name (most often misspelt), a warning for a pattern."""
+    known = list(names)
+    for key in policy.labels:
+        if any(policy.covers(key, name) for name in known):
+            continue
+        pattern = key.endswith("/*")
+        what = f"no label of the bundle {'fits' if pattern else 'is called'} '{key}'"
+        why = "the rule would never apply"
+        where, remedy = document.where(("labels", key)), did_you_mean(key, known)
+        yield (warning if pattern else error)(where, what, why, remedy)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+CHECKS: Final[tuple[Check, ...]] = (_delivery, _topics, lint_kafka, _http, _limits, _policy_and_bundle)
