@@ -40,7 +40,7 @@ def _topics(settings: Settings, source: Source) -> Iterator[Finding]:
     if isinstance(topics, str):
         try:
             pattern = re.compile(topics)
-        except re.error as error:
+        except re.error as cause:
             yield error(where, "input.topics is not a regular expression", str(cause), "Mend it")
             return
         reads = lambda topic: pattern.match(topic) is not None  # noqa: E731 - one of two meanings of a name

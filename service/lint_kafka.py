@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from service.config import Kafka, Settings
 from service.errors import ConfigError
-from service.findings import Finding, error, warning
+from service.findings import Finding, did_you_mean, error, warning
 from service.load import Source
 
 _ADDRESS = re.compile(r"^([A-Za-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})$")
@@ -33,18 +33,32 @@ def lint_kafka(settings: Settings, source: Source) -> Iterator[Finding]:
 
 
 def _client_settings(kafka: Kafka, source: Source) -> Iterator[Finding]:
+    from kafka import KafkaConsumer, KafkaProducer
+
     from service.kafka.client import consumer_options, producer_options
 
-    for section, given in (("consumer", kafka.consumer), ("producer", kafka.producer)):
-        for key, value in given.items():
-            try:
-                if section == "consumer":
-                    consumer_options(Kafka(consumer={key: value}))
-                else:
-                    producer_options(Kafka(producer={key: value}))
-            except ConfigError as cause:
-                what = f"kafka.{section}.{key}: {cause.what[:1].lower()}{cause.what[1:]}"
-                yield error(source.where("kafka", section, key), what, cause.why, cause.remedy)
+    for key, value in kafka.consumer.items():
+        yield from _refused(
+            "consumer", key, source, KafkaConsumer, lambda: consumer_options(Kafka(consumer={key: value}))
+        )
+    for key, value in kafka.producer.items():
+        yield from _refused(
+            "producer", key, source, KafkaProducer, lambda: producer_options(Kafka(producer={key: value}))
+        )
+
+
+def _refused(
+    section: str, key: str, source: Source, client: Any, options: Callable[[], object]
+) -> Iterator[Finding]:
+    """The client's own answer to one setting, so that lint and daemon cannot disagree."""
+    try:
+        options()
+    except ConfigError as cause:
+        remedy = cause.remedy
+        if key not in client.DEFAULT_CONFIG:
+            remedy = did_you_mean(key, client.DEFAULT_CONFIG) or "Remove it"
+        what = f"kafka.{section}.{key}: {cause.what[:1].lower()}{cause.what[1:]}"
+        yield error(source.where("kafka", section, key), what, cause.why, remedy)
 
 
 def _timeouts(settings: Settings, source: Source) -> Iterator[Finding]:

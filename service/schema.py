@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -13,6 +13,8 @@ from service.layers import SECRETS
 from service.score_model import ScoreModel
 
 Kind = Literal["event", "score", "deadletter", "config"]
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 _MODELS: Final[dict[Kind, tuple[type[BaseModel], str]]] = {
     "event": (EventModel, "A Tidegate event: the JSON form of one Kafka record"),
