@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -46,8 +47,9 @@ def topic_id(consumer: KafkaConsumer, topic: str) -> object:
     return consumer._cluster._topic_ids.get(topic)
 
 
-def connected(client: KafkaConsumer) -> bool:
+def connected(client: KafkaConsumer | KafkaProducer) -> bool:
     """Whether any connection to a broker is up."""
+    client = client._sender._client if isinstance(client, KafkaProducer) else client
     return any(connection.connected for connection in list(client._manager._conns.values()))
 
 
@@ -57,3 +59,19 @@ def force_close(producer: KafkaProducer, seconds: float = 3.0) -> None:
     producer._sender.force_close()
     producer._sender.join(seconds)
     producer._closed = True
+
+
+@contextmanager
+def flushing(producer: KafkaProducer) -> Iterator[None]:
+    """Send without lingering while inside; flush() would wait, hide failures and raise without one."""
+    producer._accumulator.begin_flush()
+    producer._sender.wakeup()
+    try:
+        yield
+    finally:
+        producer._accumulator._flushes_in_progress.decrement()
+
+
+def abort(producer: KafkaProducer) -> None:
+    """Begin to end a producer at once, without waiting: its pending futures fail."""
+    producer._sender.force_close()
