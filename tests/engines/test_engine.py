@@ -1,4 +1,4 @@
-"""One event gets one answer: the same alone, in any batch and in any order, and only where it has the evidence."""
+"""One event gets one answer: alone, in any batch, in any order; and only where it has the evidence."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def exact(bundle: Bundle) -> FusedEngine:
     return opened(bundle)
 
 
-def close(
-    one: Outputs, other: Outputs, rows: slice | list[int] = slice(None), tolerance: float = 1e-5
-) -> None:
+def close(one: Outputs, other: Outputs, rows: list[int] | None = None, tolerance: float = 1e-5) -> None:
+    """`one` equals the rows (None: all) of `other`."""
+    rows = list(range(len(other.sentiment))) if rows is None else rows
     for name in FIELDS:
         np.testing.assert_allclose(
             getattr(one, name), getattr(other, name)[rows], atol=tolerance, rtol=tolerance, err_msg=name
