@@ -1,152 +1,152 @@
-"""Read what lies in topics, from here to there, outside any group: for dead letters and replays."""
+"""Read a stretch of a topic outside any group, committing nothing: for dead letters and replays."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.errors import KafkaError, RetriableError
 from kafka.structs import TopicPartition
 
 from service.config import Kafka
 from service.errors import UnreachableError
 from service.kafka.client import consumer_options
 from service.kafka.diagnose import bootstrap
-from service.record import Record
+from service.record import Partition, Record
 
-SILENCE_SECONDS: Final = 30.0
-ANSWER_MS: Final = 10_000
-
-
-class Moment(NamedTuple):
-    """A time in a topic."""
-
-    milliseconds: int
+LOOK_UP_MS = 10_000
+SILENT_SECONDS = 30.0
 
 
-class Span(NamedTuple):
-    """Offsets `start` (included) to `end` (not) of one partition."""
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which records of a topic; what is not given does not limit. Never beyond the end at the start."""
 
+    partitions: Sequence[int] | None = None
+    first: int | None = None
+    """Lowest offset, in each partition."""
+    stop: int | None = None
+    """Offset after the highest, in each partition."""
+    since: int | None = None
+    """Records with this timestamp (ms) or a later one."""
+    until: int | None = None
+    """Only records before the first one with this timestamp (ms) or a later one."""
+    last: int | None = None
+    """At most this many from the end of each partition."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Records of one topic, in order within each partition. Use as a context manager."""
+
+    kafka: Kafka
     topic: str
-    partition: int
-    start: int
-    end: int
+    stretch: Stretch = Stretch()
+    ranges: dict[Partition, tuple[int, int]] = field(default_factory=dict)
+    """For each partition that holds any: first offset, and the one after the last."""
+    _consumer: KafkaConsumer = None
+
+    def __enter__(self) -> Reader:
+        """Connect and find the ranges; raises ConfigError or UnreachableError."""
+        options = consumer_options(self.kafka)
+        self._consumer = bootstrap(self.kafka, lambda: KafkaConsumer(**options))
+        try:
+            self._find()
+        except KafkaError as error:
+            self._consumer.close(timeout_ms=1000)
+            raise self._silent(error) from error
+        except BaseException:
+            self._consumer.close(timeout_ms=1000)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close(timeout_ms=3000)
 
     @property
-    def size(self) -> int:
-        """Offsets in it; records may be fewer."""
-        return max(0, self.end - self.start)
+    def total(self) -> int:
+        """Offsets in the ranges: an upper bound of the records, for progress bars."""
+        return sum(stop - first for first, stop in self.ranges.values())
 
-
-Bound = Moment | int | None
-"""A time, an offset, or no bound."""
-
-
-def spans(
-    kafka: Kafka,
-    topics: Iterable[str],
-    since: Bound = None,
-    until: Bound = None,
-    partitions: Sequence[int] = (),
-) -> list[Span]:
-    """What lies in the topics now between two bounds; `partitions` empty means all of them.
-
-    Raises UnreachableError where a topic or partition is missing, or the brokers do not answer.
-    """
-    with _consumer(kafka) as consumer:
-        places = [place for topic in topics for place in _places(consumer, topic, partitions)]
-        first = consumer.beginning_offsets(places, timeout_ms=ANSWER_MS)
-        last = consumer.end_offsets(places, timeout_ms=ANSWER_MS)
-        starts, ends = _resolve(consumer, first, last, since), _resolve(consumer, last, last, until)
-        return [Span(*place, max(first[place], starts[place]), ends[place]) for place in places]
-
-
-def read(kafka: Kafka, wanted: Iterable[Span]) -> Iterator[Record]:
-    """The records of the spans, in order within a partition; commits nothing.
-
-    Offsets without a record (compacted, transaction marks) are passed over. Raises UnreachableError when
-    nothing comes for `SILENCE_SECONDS`.
-    """
-    ends = {TopicPartition(span.topic, span.partition): span for span in wanted if span.size}
-    if not ends:
-        return
-    with _consumer(kafka) as consumer:
-        consumer.assign(list(ends))
-        for place, span in ends.items():
-            consumer.seek(place, span.start)
+    def __iter__(self) -> Iterator[Record]:
+        """Raises UnreachableError where the cluster falls silent."""
+        left = {TopicPartition(*each): stop for each, (_, stop) in self.ranges.items()}
         heard = time.monotonic()
-        while ends:
-            batches = _poll(consumer)
-            for place, records in batches.items():
+        while left:
+            batches = self._poll()
+            if batches:
                 heard = time.monotonic()
-                span = ends.get(place)
-                yield from (record for record in records if span and span.start <= record.offset < span.end)
-            done = [place for place, span in ends.items() if consumer.position(place) >= span.end]
-            consumer.pause(*done)
-            for place in done:
-                del ends[place]
-            if time.monotonic() - heard > SILENCE_SECONDS:
-                left = ", ".join(f"{place.topic}/{place.partition}" for place in ends)
-                raise UnreachableError(
-                    f"Nothing came for {SILENCE_SECONDS:.0f} s",
-                    where=left,
-                    why="the brokers do not answer, or retention removed the rest meanwhile",
-                    remedy="Try again",
-                )
+            elif time.monotonic() - heard > SILENT_SECONDS:
+                raise self._silent(None)
+            for tp, records in batches.items():
+                yield from (record for record in records if record.offset < left[tp])
+            # Compaction and transactions leave gaps: the position passes them, a record need not.
+            done = [tp for tp, stop in left.items() if self._position(tp) >= stop]
+            for tp in done:
+                del left[tp]
+            if done:
+                self._consumer.pause(*done)
 
+    def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            batches: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(timeout_ms=500)
+        except RetriableError:
+            time.sleep(0.2)
+            return {}
+        except KafkaError as error:
+            raise self._silent(error) from error
+        return batches
 
-@contextmanager
-def _consumer(kafka: Kafka) -> Iterator[KafkaConsumer]:
-    options = {**consumer_options(kafka), "group_id": None, "auto_offset_reset": "earliest"}
-    consumer = bootstrap(kafka, lambda: KafkaConsumer(**options))
-    try:
-        yield consumer
-    except KafkaError as error:
-        raise UnreachableError(
-            "The cluster does not answer",
-            where=", ".join(kafka.bootstrap_servers),
-            why=f"{type(error).__name__}: {error}",
-            remedy="Try again; `tidegate doctor` looks closer",
-        ) from error
-    finally:
-        consumer.close(timeout_ms=2000)
+    def _position(self, tp: TopicPartition) -> int:
+        return int(self._consumer.position(tp, timeout_ms=LOOK_UP_MS))
 
+    def _find(self) -> None:
+        there = self._consumer.partitions_for_topic(self.topic)
+        if not there:
+            raise UnreachableError(
+                f"There is no topic {self.topic}", remedy="Check the name; tidegate topics shows them"
+            )
+        wanted = there if self.stretch.partitions is None else set(self.stretch.partitions) & there
+        partitions = [TopicPartition(self.topic, each) for each in sorted(wanted)]
+        self._consumer.assign(partitions)
+        starts = self._consumer.beginning_offsets(partitions, timeout_ms=LOOK_UP_MS)
+        ends = self._consumer.end_offsets(partitions, timeout_ms=LOOK_UP_MS)
+        since = self._at(partitions, self.stretch.since)
+        until = self._at(partitions, self.stretch.until)
+        for tp in partitions:
+            first, stop = self._range(starts[tp], ends[tp], since.get(tp), until.get(tp))
+            if first < stop:
+                self.ranges[Partition(*tp)] = (first, stop)
+        self._consumer.assign([TopicPartition(*each) for each in self.ranges])
+        for each, (first, _) in self.ranges.items():
+            self._consumer.seek(TopicPartition(*each), first)
 
-def _places(consumer: KafkaConsumer, topic: str, partitions: Sequence[int]) -> list[TopicPartition]:
-    there = consumer.partitions_for_topic(topic)
-    if not there:
-        raise UnreachableError("There is no such topic", where=topic, remedy="See `tidegate topics check`")
-    if missing := set(partitions) - there:
-        raise UnreachableError(
-            f"The topic has no partition {min(missing)}", where=topic, remedy=f"It has 0 to {max(there)}"
+    def _at(self, partitions: Sequence[TopicPartition], when: int | None) -> dict[TopicPartition, int | None]:
+        # A partition whose records are all older answers None: nothing since then, everything until then.
+        if when is None:
+            return {}
+        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, when), timeout_ms=LOOK_UP_MS)
+        return {tp: None if each is None else each.offset for tp, each in found.items()}
+
+    def _range(self, start: int, end: int, since: int | None, until: int | None) -> tuple[int, int]:
+        stretch = self.stretch
+        first = max(start, stretch.first or 0)
+        stop = end if stretch.stop is None else min(end, stretch.stop)
+        if stretch.since is not None:
+            first = max(first, end if since is None or since < 0 else since)
+        if stretch.until is not None and until is not None and until >= 0:
+            stop = min(stop, until)
+        if stretch.last is not None:
+            first = max(first, stop - stretch.last)
+        return first, stop
+
+    def _silent(self, error: KafkaError | None) -> UnreachableError:
+        return UnreachableError(
+            f"The topic {self.topic} cannot be read",
+            where=", ".join(self.kafka.bootstrap_servers),
+            why="no answer" if error is None else f"{type(error).__name__}: {error}",
+            remedy="Check the brokers, then try again",
         )
-    return [TopicPartition(topic, number) for number in sorted(partitions or there)]
-
-
-def _resolve(
-    consumer: KafkaConsumer,
-    default: Mapping[TopicPartition, int],
-    last: Mapping[TopicPartition, int],
-    bound: Bound,
-) -> dict[TopicPartition, int]:
-    """The offset of a bound in each partition: a time after the last record is the end."""
-    match bound:
-        case None:
-            return dict(default)
-        case Moment():
-            found = consumer.offsets_for_times(dict.fromkeys(last, bound.milliseconds), timeout_ms=ANSWER_MS)
-            return {place: last[place] if at is None else at.offset for place, at in found.items()}
-        case offset:
-            return {place: min(offset, end) for place, end in last.items()}
-
-
-def _poll(consumer: KafkaConsumer) -> Mapping[TopicPartition, Sequence[Record]]:
-    try:
-        batches: Mapping[TopicPartition, Sequence[Record]] = consumer.poll(timeout_ms=1000)
-    except KafkaConnectionError:  # retriable, seen while a broker is away
-        time.sleep(0.2)
-        return {}
-    return batches

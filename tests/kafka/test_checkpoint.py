@@ -1,0 +1,149 @@
+"""The ledger of positions: in order, never too early, deaf to former owners."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from service.kafka.checkpoint import Checkpoint, Commit, Marker
+from service.record import Partition
+
+A, B = Partition("t", 0), Partition("t", 1)
+
+
+def opened(*partitions: Partition) -> Checkpoint:
+    checkpoint = Checkpoint()
+    checkpoint.opened(dict.fromkeys(partitions, 0))
+    return checkpoint
+
+
+def test_what_is_acknowledged_is_committed_and_no_more():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.begin({A: (1, 9)})
+    assert checkpoint.to_commit() == {}
+    checkpoint.acked({A: (1, 5)})
+    assert checkpoint.to_commit() == {A: Commit(5)}
+    assert checkpoint.inflight(A) == 9
+
+
+def test_what_is_committed_is_not_committed_again():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.acked({A: (1, 5)})
+    checkpoint.committed({A: Commit(5)})
+    assert checkpoint.to_commit() == {}
+
+
+def test_a_closing_partition_takes_no_new_cycle_but_finishes_the_old():
+    checkpoint = opened(A, B)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.closing([A])
+    assert checkpoint.epoch(A) is None
+    assert checkpoint.owns(A, 1)
+    assert checkpoint.begin({A: (1, 7), B: (1, 7)}) == {A}
+    assert checkpoint.busy([A])
+    checkpoint.acked({A: (1, 5)})
+    assert not checkpoint.busy([A])
+    assert checkpoint.to_commit([A]) == {A: Commit(5)}
+
+
+def test_a_fenced_owners_late_acknowledgement_is_void():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.fence([A])
+    assert not checkpoint.owns(A, 1)
+    checkpoint.opened({A: 0})
+    checkpoint.acked({A: (1, 5)})
+    assert checkpoint.to_commit() == {}
+    assert checkpoint.epoch(A) == 2
+
+
+def test_an_older_epoch_cannot_begin():
+    checkpoint = opened(A)
+    checkpoint.fence([A])
+    checkpoint.opened({A: 3})
+    assert checkpoint.begin({A: (1, 5)}) == {A}
+    assert checkpoint.begin({A: (2, 5)}) == set()
+
+
+def test_cycles_that_leave_out_of_order_are_a_bug():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.begin({A: (1, 9)})
+    with pytest.raises(AssertionError, match="This is a bug"):
+        checkpoint.acked({A: (1, 9)})
+
+
+def test_positions_that_go_back_are_a_bug():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    with pytest.raises(AssertionError, match="This is a bug"):
+        checkpoint.begin({A: (1, 5)})
+
+
+def test_a_topic_made_anew_may_start_lower():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 50)})
+    checkpoint.acked({A: (1, 50)})
+    checkpoint.committed({A: Commit(50)})
+    checkpoint.rewound(A, 0)
+    checkpoint.begin({A: (2, 3)})
+    checkpoint.acked({A: (2, 3)})
+    assert checkpoint.to_commit() == {A: Commit(3)}
+
+
+def test_an_idle_partition_given_up_in_good_order_loses_its_marker():
+    checkpoint = opened(A)
+    checkpoint.committed({A: Commit(0, '{"a":2}')})
+    assert checkpoint.to_commit() == {}
+    assert checkpoint.to_settle([A]) == {A: Commit(0, "")}
+
+
+def test_a_busy_partition_given_up_keeps_its_marker():
+    checkpoint = opened(A)
+    checkpoint.committed({A: Commit(0, '{"a":2}')})
+    checkpoint.begin({A: (1, 5)})
+    assert checkpoint.to_settle([A]) == {}
+
+
+def test_positions_start_where_the_partition_did():
+    checkpoint = Checkpoint()
+    checkpoint.opened({A: 40})
+    assert checkpoint.positions() == {A: 40}
+    checkpoint.begin({A: (1, 42)})
+    checkpoint.acked({A: (1, 42)})
+    assert checkpoint.positions() == {A: 42}
+
+
+def test_threads_may_share_it():
+    checkpoint = opened(A, B)
+
+    def run(partition: Partition) -> None:
+        for offset in range(1, 2000):
+            checkpoint.begin({partition: (1, offset)})
+            checkpoint.acked({partition: (1, offset)})
+            checkpoint.to_commit()
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in (A, B)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert checkpoint.to_commit() == {A: Commit(1999), B: Commit(1999)}
+
+
+def test_a_marker_comes_back_as_it_was_written():
+    for marker in (Marker(), Marker(1), Marker(3, 2, 77)):
+        assert Marker.decode(marker.encode()) == marker
+    assert Marker().encode() == ""
+    assert len(Marker(99, 99, 1 << 60).encode()) < 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "hello", "[]", '"a"', "17", '{"a":"1"}', '{"a":-1}', '{"a":true}', '{"a":1e400}', "[" * 10**5],
+)
+def test_what_another_tool_left_there_means_a_fresh_start(text):
+    assert Marker.decode(text) == Marker()
