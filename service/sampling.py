@@ -47,11 +47,9 @@ class Sample:
     @property
     def about(self) -> str:
         """A few words for a person."""
-        text = self.event.get("text") or self.body or ""
+        text = str(self.event.get("text") or self.body or "")
         media = [name for names in (self.image, self.audio) if names for name in _listed(names)]
-        return str(
-            text if text.strip() and not text.startswith("@") else " + ".join(media) or text.lstrip("@")
-        )
+        return text.lstrip("@") or " + ".join(media) or self.name
 
 
 class Ready(NamedTuple):

@@ -75,9 +75,9 @@ class Demo:
         daemon = self._daemon(settings)
         feed = self._feed(settings, events, rate)
         facts = {
+            "metrics": f"{daemon.address}/metrics",
             "broker": settings.kafka.bootstrap_servers[0],
             "topics": f"{settings.input.topics[0]} → {settings.output.topic}, {settings.deadletter.topic}",
-            "metrics": f"{daemon.address}/metrics",
         }
         results = [settings.output.topic, settings.deadletter.topic]
         follower = self._stack.enter_context(Follower(settings.kafka, results))

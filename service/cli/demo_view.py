@@ -18,7 +18,7 @@ from service.cli import look
 from service.cli.console import emit, out, say
 from service.cli.demo_tally import PREFIX, Outcome, Tally
 
-FRAME: Final = 10
+FRAME: Final = 11
 """Lines of a screen that the table's rows do not get."""
 
 
@@ -107,7 +107,7 @@ class LiveView:
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append("Tidegate", "bold cyan")
         for name, value in self._facts.items():
-            text.append(f"  {name} ", "bright_black")
+            text.append(f"\n{name} " if name == "topics" else f"  {name} ", "bright_black")
             text.append(value)
         model = self._model
         if model:

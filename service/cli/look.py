@@ -36,8 +36,8 @@ def modalities(score: Score) -> Text:
     for name in ("text", "image", "audio"):
         found = [entry["status"] for entry in score["inputs"] if entry["modality"] == name] or ["absent"]
         status = min(found, key=order.index)
+        text.append(" " if text else "")
         text.append("·" if status == "absent" else name[0].upper(), COLOURS[status])
-        text.append(" ")
     return text
 
 

@@ -25,7 +25,10 @@ def topics() -> None:
     """The topics of a configuration."""
 
 
-@topics.command(help="Make the input, output and dead-letter topics that are missing. Never changes one.")
+@topics.command(
+    short_help="Make what is missing.",
+    help="Make the input, output and dead-letter topics that are missing. Never changes one.",
+)
 @click.option("--partitions", type=click.IntRange(1), default=6, show_default=True, help="Of each new topic.")
 @click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Of each partition.")
 @click.option(
@@ -63,7 +66,10 @@ def create(
         table(("role", "topic", "state"), rows)
 
 
-@topics.command(help="Check that the topics exist and fit each other. Exit codes: 69 missing, 78 unfit.")
+@topics.command(
+    short_help="Are they there, do they fit?",
+    help="Check that the topics exist and fit each other. Exit codes: 69 missing, 78 unfit.",
+)
 @settings_options
 @json_option
 def check(config: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
