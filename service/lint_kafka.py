@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +38,26 @@ def _client_settings(kafka: Kafka, source: Source) -> Iterator[Finding]:
     from service.kafka.client import consumer_options, producer_options
 
     for key, value in kafka.consumer.items():
-        yield from _refused(
-            "consumer", key, source, KafkaConsumer, lambda: consumer_options(Kafka(consumer={key: value}))
-        )
+        alone = Kafka(consumer={key: value})
+        yield from _refused("consumer", key, source, KafkaConsumer.DEFAULT_CONFIG, consumer_options, alone)
     for key, value in kafka.producer.items():
-        yield from _refused(
-            "producer", key, source, KafkaProducer, lambda: producer_options(Kafka(producer={key: value}))
-        )
+        alone = Kafka(producer={key: value})
+        yield from _refused("producer", key, source, KafkaProducer.DEFAULT_CONFIG, producer_options, alone)
 
 
 def _refused(
-    section: str, key: str, source: Source, client: Any, options: Callable[[], object]
+    section: str,
+    key: str,
+    source: Source,
+    known: Iterable[str],
+    options: Callable[[Kafka], object],
+    alone: Kafka,
 ) -> Iterator[Finding]:
-    """The client's own answer to one setting, so that lint and daemon cannot disagree."""
+    """The client's own answer to one setting alone, so that lint and daemon cannot disagree."""
     try:
-        options()
+        options(alone)
     except ConfigError as cause:
-        remedy = cause.remedy
-        if key not in client.DEFAULT_CONFIG:
-            remedy = did_you_mean(key, client.DEFAULT_CONFIG) or "Remove it"
+        remedy = cause.remedy if key in known else did_you_mean(key, known) or "Remove it"
         what = f"kafka.{section}.{key}: {cause.what[:1].lower()}{cause.what[1:]}"
         yield error(source.where("kafka", section, key), what, cause.why, remedy)
 
