@@ -44,8 +44,11 @@ FRAME_SECONDS: Final = 0.25
 @click.option(
     "--rate", type=click.FloatRange(0.1, 1000), default=4.0, show_default=True, help="Events per second."
 )
+@click.option(
+    "--bundle", default="starter", show_default=True, metavar="NAME|FOLDER", help="The model bundle."
+)
 @json_option
-def demo(events: int | None, rate: float, as_json: bool) -> None:
+def demo(events: int | None, rate: float, bundle: str, as_json: bool) -> None:
     """Run the demo; Ctrl-C ends it in good order, with exit code 0."""
     from service.cli.demo_view import choose
 
@@ -53,7 +56,7 @@ def demo(events: int | None, rate: float, as_json: bool) -> None:
     with Interrupts() as interrupts:
         try:
             with ExitStack() as stack:
-                Demo(view, stack, interrupts).play(events, rate)
+                Demo(view, stack, interrupts).play(bundle, events, rate)
         except KeyboardInterrupt:
             say("Stopped; nothing is left behind.")
 
@@ -67,11 +70,11 @@ class Demo:
 
         self._view, self._stack, self._interrupts, self._tally = view, stack, interrupts, Tally()
 
-    def play(self, events: int | None, rate: float) -> None:
+    def play(self, bundle: str, events: int | None, rate: float) -> None:
         """Start everything, show what comes out, and say what it was."""
         from service.kafka.follow import Follower
 
-        settings = self._broker()
+        settings = self._broker(bundle)
         daemon = self._daemon(settings)
         feed = self._feed(settings, events, rate)
         facts = {
@@ -86,7 +89,7 @@ class Demo:
             feed.start()
             self._watch(follower, feed, daemon, events)
 
-    def _broker(self) -> Settings:
+    def _broker(self, bundle: str) -> Settings:
         """Fetch and start Kafka, make the topics; the settings that reach them."""
         from service.config import Kafka, Settings
         from service.kafka.admin import create_topics
@@ -98,7 +101,7 @@ class Demo:
         began = time.monotonic()
         with self._view.step(f"Apache Kafka {KAFKA_VERSION}: starting"):
             broker = self._stack.enter_context(EmbeddedBroker())
-            settings = Settings(kafka=Kafka(bootstrap_servers=[broker.bootstrap]))
+            settings = Settings(kafka=Kafka(bootstrap_servers=[broker.bootstrap]), bundle=bundle)
             create_topics(settings.kafka, settings.input.topics, partitions=PARTITIONS)
             create_topics(settings.kafka, [settings.output.topic], partitions=PARTITIONS)
             create_topics(settings.kafka, [settings.deadletter.topic])
@@ -112,7 +115,7 @@ class Demo:
 
         began = time.monotonic()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-"))
-        daemon = Daemon(Path(folder), settings.kafka.bootstrap_servers[0], self._interrupts.held)
+        daemon = Daemon(Path(folder), settings, self._interrupts.held)
         self._stack.callback(daemon.stop)
         with self._view.step("tidegate run: loading the model, measuring engines the first time"):
             daemon.start()

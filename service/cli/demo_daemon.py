@@ -32,9 +32,9 @@ class Daemon:
     """`tidegate run` in a folder of its own; `address` is where its metrics are."""
 
     def __init__(
-        self, folder: Path, bootstrap: str, held: Callable[[], AbstractContextManager[None]]
+        self, folder: Path, settings: Settings, held: Callable[[], AbstractContextManager[None]]
     ) -> None:
-        self._folder, self._bootstrap, self._held = folder, bootstrap, held
+        self._folder, self._settings, self._held = folder, settings, held
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._port = _port()
@@ -43,7 +43,13 @@ class Daemon:
     def start(self) -> None:
         """Write the configuration and start; `wait_ready` tells when it serves."""
         file = self._folder / "tidegate.yaml"
-        tree = {"kafka": {"bootstrap_servers": [self._bootstrap]}, "http": {"port": self._port}}
+        # A folder is meant from here, not from the configuration's place; a name stays a name.
+        bundle = self._settings.bundle
+        tree = {
+            "kafka": {"bootstrap_servers": self._settings.kafka.bootstrap_servers},
+            "http": {"port": self._port},
+            "bundle": str(Path(bundle).resolve()) if Path(bundle).is_dir() else bundle,
+        }
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
         # Settings meant for a daemon of the user's must not redirect the demo to a real cluster.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}

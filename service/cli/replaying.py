@@ -22,7 +22,7 @@ CHUNK: Final = 500
 
 
 def replayed(settings: Settings, facts: Facts, readers: Sequence[Reader]) -> dict[str, int]:
-    """Score and publish what the readers give; how many were scored, dead_lettered, rejected by the brokers."""
+    """Score and publish what the readers give; how many were scored, dead_lettered, rejected."""
     # What is replayed is old by design: an age limit is for the stream.
     limits = settings.limits.model_copy(update={"event_age": None})
     settings = settings.model_copy(update={"limits": limits})
