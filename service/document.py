@@ -15,6 +15,7 @@ from service.findings import Finding, Refused
 
 MAX_BYTES: Final = 1 << 20
 MERGE: Final = "tag:yaml.org,2002:merge"
+PLAIN: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 MAX_NODES: Final = 20_000  # aliases that multiply (a "billion laughs") end here
 
 Key = tuple[str | int, ...]
@@ -97,6 +98,9 @@ class _Reader:
                 problem="it is nested or repeated without bound", problem_mark=node.start_mark
             )
         self.document.places.setdefault(key, Place(node.start_mark.line + 1, node.start_mark.column + 1))
+        if not isinstance(node, ScalarNode) and node.tag not in PLAIN:
+            problem = f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')} is not known"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         if isinstance(node, MappingNode):
             return self._mapping(node, key)
         if isinstance(node, SequenceNode):
