@@ -87,23 +87,23 @@ def _pixels(image: Image.Image, spec: ImageSpec) -> UInt8:
     small = _resampleable(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=_SHRINK)
     if orientation in _UPRIGHT:
         small = small.transpose(_UPRIGHT[orientation])
-    if small.mode == "RGBA":
+    if small.mode == "RGBa":
         ground = Image.new("RGBA", small.size, "white")
-        small = Image.alpha_composite(ground, small)
+        small = Image.alpha_composite(ground, small.convert("RGBA"))
     return np.array(small.convert("RGB"))
 
 
 def _resampleable(image: Image.Image) -> Image.Image:
-    """The image in a mode that Pillow resamples right: L, RGB, RGBA or CMYK."""
+    """The image in a mode that Pillow resamples right: L, RGB, CMYK, or RGBa (colours times alpha)."""
     if image.mode.startswith("I;16"):  # Pillow would clip to 255 instead of scaling
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode == "I":
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBa"):
-        return image.convert("RGBA")
+    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return image.convert("RGBA").convert("RGBa")
     if image.mode in ("1", "L"):
         return image.convert("L")
-    return image if image.mode in ("RGB", "RGBA", "CMYK") else image.convert("RGB")
+    return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
