@@ -265,7 +265,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
 def _tried(inputs: Sequence[InputReport]) -> int:
     tried = 0
     for item in inputs:
-        if item.status != "absent" and item.modality is not None:
+        if item.status != "absent":
             tried |= BIT[item.modality]
     return tried
 

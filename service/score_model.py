@@ -43,8 +43,7 @@ class Times(Part):
 class Input(Part):
     """One item of the event; an absent modality has one entry with nulls."""
 
-    modality: Modality | None
-    """Null where neither the bytes nor the claim say what an item is."""
+    modality: Modality
     index: int | None
     status: Literal["scored", "truncated", "failed", "absent"]
     reason: str | None
