@@ -62,9 +62,10 @@ class Towers:
     def _run_audio(self, batch: Batch) -> Float32:
         tokens = np.empty((len(batch.audio), *self._shapes[2]), dtype=np.float32)
         lengths = sizes(batch.audio)
-        flat, starts = _flat(batch.audio, lengths)
         for rows in plan_audio(lengths, self._budget.audio_seconds, self._budget.rate):
-            samples = _padded(flat, starts[rows], lengths[rows]).astype(np.float32)
+            samples = np.zeros((len(rows), max(1, int(lengths[rows].max()))), dtype=np.float32)
+            for row, k in zip(samples, rows, strict=True):  # few and long: one copy each
+                row[: lengths[k]] = batch.audio[k]
             inputs = {"samples": samples, "lengths": lengths[rows]}
             tokens[rows] = _tokens(self._audio, inputs, batch.audio_event[rows])
         return tokens
@@ -75,15 +76,12 @@ def sizes(rows: Sequence[NDArray[Any]]) -> Int32:
     return np.fromiter(map(len, rows), np.int32, len(rows))
 
 
-def _flat(rows: Sequence[NDArray[Any]], lengths: Int32) -> tuple[NDArray[Any], Index]:
+def _flat(rows: Sequence[Int32], lengths: Int32) -> tuple[Int32, Index]:
     """All rows in one array that ends in a zero, and where each begins."""
-    if not rows:
-        return np.zeros(1, np.int32), np.zeros(0, np.intp)
-    end = np.zeros(1, rows[0].dtype)
-    return np.concatenate([*rows, end]), np.cumsum(lengths, dtype=np.intp) - lengths
+    return np.concatenate([*rows, np.zeros(1, np.int32)]), np.cumsum(lengths, dtype=np.intp) - lengths
 
 
-def _padded(flat: NDArray[Any], starts: Index, lengths: Int32) -> NDArray[Any]:
+def _padded(flat: Int32, starts: Index, lengths: Int32) -> Int32:
     """[rows, longest]: the rows that begin at `starts`, padded with zeros."""
     columns = np.arange(max(1, int(lengths.max())))
     places = np.where(columns < lengths[:, None], starts[:, None] + columns, len(flat) - 1)
