@@ -94,10 +94,11 @@ class Demo:
         from service.config import Kafka, Settings
         from service.kafka.admin import create_topics
         from service.kafka.broker import EmbeddedBroker
-        from service.kafka.jars import KAFKA_VERSION, kafka_jars
+        from service.kafka.jars import KAFKA_VERSION, cache_home, kafka_jars
 
-        with self._view.step(f"Apache Kafka {KAFKA_VERSION}: fetching its jars (43 MB, once)"):
-            kafka_jars()
+        if not (cache_home() / f"kafka-{KAFKA_VERSION}").is_dir():
+            with self._view.step(f"Apache Kafka {KAFKA_VERSION}: fetching its jars (43 MB, once)"):
+                kafka_jars()
         began = time.monotonic()
         with self._view.step(f"Apache Kafka {KAFKA_VERSION}: starting"):
             broker = self._stack.enter_context(EmbeddedBroker())

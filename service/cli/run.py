@@ -15,7 +15,10 @@ from service.cli.console import settings_options, teach
         "\n\nThe first signal drains: what is under way is finished, published and committed, and the exit code"
         " is 0, or 75 where `limits.grace_seconds` end first. A second signal stops at once (75).",
         ("tidegate run -c tidegate.yaml", "serve"),
-        ("tidegate run -c tidegate.yaml --set kafka.group=canary", "beside the others, as a group of its own"),
+        (
+            "tidegate run -c tidegate.yaml --set kafka.group=canary",
+            "beside the others, as a group of its own",
+        ),
     )
 )
 @settings_options
@@ -28,10 +31,13 @@ from service.cli.console import settings_options, teach
 )
 def run(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> None:
     """Serve, and exit with the code that says how it ended."""
-    from service import daemon, lint, logs
-    from service.load import load
+    from service import daemon, logs
+    from service.findings import refuse_errors
+    from service.lint import lint
+    from service.load import read
 
-    settings = load(config, overrides)
+    loaded = read(config, overrides)
+    settings = loaded.settings
     logs.setup(settings.log.level, settings.log.format)
-    lint.refuse(settings)
+    refuse_errors(lint(settings, loaded.source))
     raise SystemExit(daemon.run(settings, fuse_accept=fuse_accept))
