@@ -16,12 +16,13 @@ from typing import Final
 
 import numpy as np
 
+from engines.errors import MEDIA_REASONS
 from engines.preprocess.spec import AudioSpec, ImageSpec
 from service.config import Limits
 from service.errors import InternalError, RecordError
 from service.event import Media
-from service.intake.frames import DECODED
-from service.intake.process import DecodedMedia, Job, Reply, WorkerProcess
+from service.intake.frames import DECODED, Layout
+from service.intake.process import SHARED_BYTES, DecodedMedia, Job, Reply, WorkerProcess
 
 _START_SECONDS: Final = 60.0
 _NEVER: Final = float("inf")
@@ -46,7 +47,8 @@ class DecodePool:
         on_restart: Callable[[str], None] = lambda kind: None,
     ) -> None:
         self._image, self._limits, self._on_restart = image, limits, on_restart
-        self._settings = _settings(image, audio, limits)
+        self._layout = _layout(image, audio, limits)
+        self._settings = _settings(image, audio, limits, self._layout)
         self._size = workers or limits.decode_workers or min(8, os.cpu_count() or 1)
         self._workers: list[WorkerProcess] = []
         self._queue: deque[Job] = deque()
@@ -76,6 +78,9 @@ class DecodePool:
         """Decode one item; the future fails with `RecordError` of class media, whatever the item does."""
         job = Job(media.modality, media.data or b"")
         job.future.set_running_or_notify_cancel()  # nobody else may settle it now
+        if len(job.data) > self._layout.items:
+            job.future.set_exception(RecordError("media", "media_too_large", f"{len(job.data)} bytes"))
+            return job.future
         with self._lock:
             if self._broken is not None or self._closing:
                 raise InternalError("the decode pool is not running", why=str(self._broken or "closed"))
@@ -105,8 +110,8 @@ class DecodePool:
             while not self._closing:
                 self._hire()
                 self._feed()
-                for key, events in self._selector.select(self._patience()):
-                    self._serve(key.fileobj, events)
+                for key, _ in self._selector.select(self._patience()):
+                    self._serve(key.fileobj)
                 self._dismiss_the_late()
         except BaseException as error:
             self._broken = error
@@ -114,40 +119,44 @@ class DecodePool:
         finally:
             self._shut()
 
-    def _serve(self, source: object, events: int) -> None:
+    def _serve(self, source: object) -> None:
         if not isinstance(source, WorkerProcess):
             self._woken.recv(64)
             with self._lock:
                 arrived, self._arrived = self._arrived, []
             self._queue.extend(arrived)
             return
-        if events & selectors.EVENT_WRITE:
-            source.flush()
-        if events & selectors.EVENT_READ:
-            self._receive(source)
-
-    def _receive(self, worker: WorkerProcess) -> None:
         try:
-            for job, reply in worker.replies():
+            for job, reply in source.replies():
                 self._settle(job, reply)
         except EOFError:
-            self._replace(worker, "crash" if worker.ready else "start")
+            self._replace(source, "crash" if source.ready else "start")
             return
-        if worker.ready:
-            self._failed_starts = 0
+        if source.ready and not self._ready.is_set():
             self._ready.set()
+        self._failed_starts = 0
 
     def _settle(self, job: Job, reply: Reply) -> None:
+        """Settle a future; whatever a worker that was taken over may say, this thread survives it."""
+        try:
+            decoded = self._decoded(job, reply)
+        except (RecordError, ValueError) as error:
+            known = isinstance(error, RecordError)
+            nonsense = RecordError("media", "undecodable", "the decoder answered nonsense")
+            job.future.set_exception(error if known else nonsense)
+        else:
+            job.future.set_result(decoded)
+
+    def _decoded(self, job: Job, reply: Reply) -> DecodedMedia:
         if reply.status != DECODED:
             reason, _, detail = reply.body.decode().partition("\0")
-            job.future.set_exception(RecordError("media", reason, detail))
-        elif job.modality == "audio":
-            samples = np.frombuffer(reply.body, np.int16)
-            job.future.set_result(DecodedMedia([samples], reply.truncated))
-        else:
-            shape = (reply.rows, self._image.height, self._image.width, 3)
-            pixels = np.frombuffer(reply.body, np.uint8).reshape(shape)
-            job.future.set_result(DecodedMedia(list(pixels), reply.truncated))
+            if reason not in MEDIA_REASONS:
+                raise ValueError(reason)
+            raise RecordError("media", reason, detail)
+        if job.modality == "audio":
+            return DecodedMedia([np.frombuffer(reply.body, np.int16)], reply.truncated)
+        shape = (reply.rows, self._image.height, self._image.width, 3)
+        return DecodedMedia(list(np.frombuffer(reply.body, np.uint8).reshape(shape)), reply.truncated)
 
     def _feed(self) -> None:
         """Hand out what waits, in order, to the worker with the least to do."""
@@ -157,9 +166,7 @@ class DecodePool:
                 break
             min(able, key=lambda worker: len(worker.jobs)).feed(self._queue.popleft())
         for worker in self._workers:
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.writing else 0)
-            if self._selector.get_key(worker).events != wanted:
-                self._selector.modify(worker, wanted)
+            worker.flush()
 
     def _patience(self) -> float | None:
         """Seconds until something is due."""
@@ -208,7 +215,7 @@ class DecodePool:
     def _hire(self) -> None:
         if len(self._workers) < self._size and time.monotonic() >= self._next_start:
             while len(self._workers) < self._size:
-                worker = WorkerProcess(self._settings)
+                worker = WorkerProcess(self._settings, self._layout)
                 self._workers.append(worker)
                 self._selector.register(worker, selectors.EVENT_READ)
 
@@ -227,7 +234,14 @@ class DecodePool:
         self._ready.set()
 
 
-def _settings(image: ImageSpec, audio: AudioSpec, limits: Limits) -> str:
+def _layout(image: ImageSpec, audio: AudioSpec, limits: Limits) -> Layout:
+    """Room for the largest item there and the largest answer back (a page more for what is rounded up)."""
+    items = max(4 * SHARED_BYTES, limits.image_bytes, limits.audio_bytes)
+    pixels = image.height * image.width * 3 * min(image.frames, limits.image_frames)
+    return Layout(items, -(-max(pixels, 2 * audio.samples + 4096) // 4096) * 4096)
+
+
+def _settings(image: ImageSpec, audio: AudioSpec, limits: Limits, layout: Layout) -> str:
     """What a worker has to know, as one argument."""
     return json.dumps(
         {
@@ -240,5 +254,6 @@ def _settings(image: ImageSpec, audio: AudioSpec, limits: Limits) -> str:
             },
             "audio_limits": {"seconds": limits.audio_seconds},
             "memory": limits.decode_memory,
+            "layout": layout,
         }
     )

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,17 +18,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.intake.frames import MODALITY, READY, REPLY, REQUEST
+from service.intake.frames import MODALITY, READY, REPLY, REQUEST, SLOTS, Layout, arena_file, mapped
+
+SHARED_BYTES: Final = 2 << 20
+"""Items that lie in one arena together hold at most this; a larger one is alone."""
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _WORKER: Final = "service.intake.worker"
-_IN_FLIGHT: Final = 8  # items one worker has at hand, so that it never waits for the daemon
-_IN_FLIGHT_BYTES: Final = 512 << 10
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class DecodedMedia(NamedTuple):
-    """`rows` are uint8 [height, width, 3] each for an image, one int16 [samples] for a sound."""
+    """`rows` are uint8 [height, width, 3] each for an image, one int16 [samples] for a sound; read-only."""
 
     rows: list[NDArray[np.uint8]] | list[NDArray[np.int16]]
     truncated: bool
@@ -49,48 +51,28 @@ class Reply(NamedTuple):
     status: int
     truncated: bool
     rows: int
-    body: bytearray
+    body: bytes
 
 
 class WorkerProcess:
     """One worker. Only the pool's own thread touches it, which must outlive it (the kernel ties them)."""
 
-    def __init__(self, settings: str) -> None:
+    def __init__(self, settings: str, layout: Layout) -> None:
+        fd = arena_file(layout)
         self._link, theirs = socket.socketpair()
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with theirs:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    __package__ + ".worker",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    settings,
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=os.environ | _ONE_THREAD | {"PYTHONPATH": path},
-            )
+            self.process = _spawn(theirs.fileno(), fd, settings)
+        self._layout, self._arena = layout, mapped(fd, layout)
         self._link.setblocking(False)
         self.ready = False
         self.jobs: deque[Job] = deque()
         self.since = time.monotonic()  # when the first of `jobs` began
-        self._bytes = 0
-        self._outbox: deque[memoryview] = deque()
-        self._header = bytearray(REPLY.size)
-        self._body: bytearray | None = None
-        self._have = 0
+        self._bytes, self._tail, self._answered = 0, 0, 0
+        self._requests, self._received = bytearray(), b""
 
     def fileno(self) -> int:
         """For selectors."""
         return self._link.fileno()
-
-    @property
-    def writing(self) -> bool:
-        """Whether it should be told when it can be written to."""
-        return bool(self._outbox)
 
     def takes(self, job: Job) -> bool:
         """Whether there is room for `job`; a large one, or a suspect, is alone."""
@@ -98,69 +80,59 @@ class WorkerProcess:
             return False
         if not self.jobs:
             return True
-        room = len(self.jobs) < _IN_FLIGHT and self._bytes + len(job.data) <= _IN_FLIGHT_BYTES
+        room = len(self.jobs) < SLOTS and self._bytes + len(job.data) <= SHARED_BYTES
         return room and not job.alone and not self.jobs[0].alone
 
     def feed(self, job: Job) -> None:
-        """Send a job, as far as the socket takes it now."""
+        """Lay a job out; `flush` sends it."""
+        size = len(job.data)
         if not self.jobs:
             self.since = time.monotonic()
+            self._tail = 0
+        elif self._tail + size > self._layout.items:
+            self._tail = 0  # what is still unread lies far behind: the arena is four times SHARED_BYTES
+        self._arena[self._tail : self._tail + size] = job.data
+        self._requests += REQUEST.pack(MODALITY.index(job.modality), self._tail, size)
+        self._tail += size
+        self._bytes += size
         self.jobs.append(job)
-        self._bytes += len(job.data)
-        self._outbox.append(memoryview(REQUEST.pack(MODALITY.index(job.modality), len(job.data))))
-        self._outbox.append(memoryview(job.data))
-        self.flush()
 
     def flush(self) -> None:
-        """Write what the socket takes."""
-        try:
-            while self._outbox:
-                sent = self._link.sendmsg(list(self._outbox)[:16])
-                while self._outbox and sent >= len(self._outbox[0]):
-                    sent -= len(self._outbox.popleft())
-                if sent:
-                    self._outbox[0] = self._outbox[0][sent:]
-        except BlockingIOError:
-            pass
-        except OSError:  # it died: reading will tell
-            self._outbox.clear()
+        """Send what was fed: a few bytes an item, so that the socket always has room."""
+        if self._requests:
+            with suppress(OSError):  # it died: reading will tell
+                self._link.send(self._requests)
+            self._requests.clear()
 
     def replies(self) -> Iterator[tuple[Job, Reply]]:
-        """Every answer that is complete by now. Raises `EOFError` once it is dead."""
-        while (reply := self._read()) is not None:
-            if reply.status == READY:
+        """Every answer that is complete by now. Raises `EOFError` once it is dead, or talks nonsense."""
+        try:
+            received = self._received + self._link.recv(REPLY.size * 2 * SLOTS)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise EOFError from error
+        if received == self._received:
+            raise EOFError
+        whole = len(received) - len(received) % REPLY.size
+        self._received = received[whole:]
+        for status, truncated, rows, size in REPLY.iter_unpack(received[:whole]):
+            if status == READY and not self.ready:
                 self.ready = True
                 continue
+            if not self.jobs or size > self._layout.slot:
+                raise EOFError
+            at = self._layout.at(self._answered)
+            self._answered += 1
             job = self.jobs.popleft()
             self._bytes -= len(job.data)
             self.since = time.monotonic()
-            yield job, reply
-
-    def _read(self) -> Reply | None:
-        while True:
-            target = self._header if self._body is None else self._body
-            if self._have < len(target):
-                try:
-                    got = self._link.recv_into(memoryview(target)[self._have :])
-                except BlockingIOError:
-                    return None
-                except OSError:
-                    got = 0
-                if not got:
-                    raise EOFError
-                self._have += got
-                continue
-            self._have = 0
-            if self._body is None:
-                self._body = bytearray(REPLY.unpack(self._header)[3])
-                continue
-            body, self._body = self._body, None
-            status, truncated, rows, _ = REPLY.unpack(self._header)
-            return Reply(status, bool(truncated), rows, body)
+            yield job, Reply(status, bool(truncated), rows, self._arena[at : at + size])
 
     def end(self, *, force: bool) -> None:
         """Close the link, which ends it; by force at once. Reaps the process."""
         self._link.close()
+        self._arena.close()
         if force:
             self.process.kill()
         try:
@@ -168,3 +140,14 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def _spawn(link: int, arena: int, settings: str) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", _WORKER, str(link), str(arena), str(os.getpid()), settings],
+        pass_fds=[link, arena],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | _ONE_THREAD | {"PYTHONPATH": path},
+    )

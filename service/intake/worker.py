@@ -1,7 +1,7 @@
 """A decode worker: a small process that may crash, hang or run out of memory in the daemon's stead.
 
-Started as `python -m service.intake.worker SOCKET_FD PARENT_PID JSON`. It answers requests in order and ends
-with its parent. It imports only the decoders, so that it starts in a fraction of a second.
+Started as `python -m service.intake.worker SOCKET_FD ARENA_FD PARENT_PID JSON`. It answers requests in
+order and ends with its parent. It imports only the decoders, so that it starts in a fraction of a second.
 
 Fail points for tests: `TIDEGATE_FAIL_DECODE=crash,hang,oom,exit` (any of them) makes an item whose bytes hold
 `fail-decode-crash` and so on do what it says. Without the variable nothing of this exists.
@@ -10,6 +10,7 @@ Fail points for tests: `TIDEGATE_FAIL_DECODE=crash,hang,oom,exit` (any of them) 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import resource
@@ -28,7 +29,7 @@ from engines.errors import MediaError
 from engines.preprocess.audio import AudioLimits, decode_audio
 from engines.preprocess.image import ImageLimits, decode_image
 from engines.preprocess.spec import AudioSpec, ImageSpec
-from service.intake.frames import DECODED, FAILED, MODALITY, READY, REPLY, REQUEST
+from service.intake.frames import DECODED, FAILED, MODALITY, READY, REPLY, REQUEST, Layout, mapped
 
 _PR_SET_PDEATHSIG: Final = 1
 Rows = tuple[list[Any], bool]
@@ -37,43 +38,42 @@ Decode = Callable[[bytes], Rows]
 
 def main() -> None:
     """Serve until the parent closes the socket."""
-    fd, parent, settings = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    fd, arena_fd, parent = (int(text) for text in sys.argv[1:4])
+    settings = json.loads(sys.argv[4])
     _end_with(parent)
     _confine(settings["memory"])
     decoders = _decoders(settings)
     fail = _fail_points(os.environ.get("TIDEGATE_FAIL_DECODE", ""))
-    with socket.socket(fileno=fd) as link, link.makefile("rb", buffering=1 << 18) as requests:
+    layout = Layout(*settings["layout"])
+    arena = mapped(arena_fd, layout)
+    with socket.socket(fileno=fd) as link, link.makefile("rb") as requests:
         link.sendall(REPLY.pack(READY, 0, 0, 0))
-        while header := requests.read(REQUEST.size):
-            modality, size = REQUEST.unpack(header)
-            payload = requests.read(size)
-            if len(payload) < size:  # the parent is gone
+        for number in itertools.count():
+            header = requests.read(REQUEST.size)
+            if len(header) < REQUEST.size:  # the parent is gone
                 return
-            _reply(link, _answer(decoders[modality], fail, payload))
+            modality, at, size = REQUEST.unpack(header)
+            slot = memoryview(arena)[layout.at(number) :][: layout.slot]
+            link.sendall(_answer(decoders[modality], fail, arena[at : at + size], slot))
 
 
-def _answer(decode: Decode, fail: Callable[[bytes], None], payload: bytes) -> list[memoryview]:
-    """The parts of the reply: its header, then the rows or the reason."""
+def _answer(decode: Decode, fail: Callable[[bytes], None], payload: bytes, slot: memoryview) -> bytes:
+    """The header of the reply; what it announces lies in the slot."""
     try:
         fail(payload)
         rows, truncated = decode(payload)
     except MediaError as error:
-        body = f"{error.reason}\0{error.detail}".encode()
+        body = f"{error.reason}\0{error.detail}".encode()[: len(slot)]
     except MemoryError:
         body = b"out_of_memory\0more memory than a decoder may hold"
     else:
-        size = sum(row.nbytes for row in rows)
-        header = REPLY.pack(DECODED, truncated, len(rows), size)
-        return [memoryview(header), *(row.data.cast("B") for row in rows)]
-    return [memoryview(REPLY.pack(FAILED, 0, 0, len(body)) + body)]
-
-
-def _reply(link: socket.socket, parts: list[memoryview]) -> None:
-    sent = link.sendmsg(parts)
-    for part in parts:
-        if sent < len(part):
-            link.sendall(part[sent:])
-        sent = max(0, sent - len(part))
+        size = 0
+        for row in rows:
+            slot[size : size + row.nbytes] = row.data.cast("B")
+            size += row.nbytes
+        return REPLY.pack(DECODED, truncated, len(rows), size)
+    slot[: len(body)] = body
+    return REPLY.pack(FAILED, 0, 0, len(body))
 
 
 def _decoders(settings: dict[str, Any]) -> list[Decode]:
