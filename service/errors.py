@@ -61,13 +61,9 @@ class RecordError(Exception):
     """One record (or one item of it) cannot be scored; it becomes a dead letter or a failed input.
 
     `kind` is the dead letter's class (`invalid`, `media`, `crash`, `expired`), `reason` one of the contract's
-    reasons, `detail` a short human hint that never holds payload. A `dropped` one is counted and not kept,
-    because the configuration asks for that.
+    reasons, `detail` a short human hint that never holds payload.
     """
 
-    def __init__(
-        self, kind: str, reason: str, detail: str = "", stage: str = "prepare", *, dropped: bool = False
-    ) -> None:
+    def __init__(self, kind: str, reason: str, detail: str = "", stage: str = "prepare") -> None:
         super().__init__(f"{kind}/{reason}: {detail}")
         self.kind, self.reason, self.detail, self.stage = kind, reason, detail, stage
-        self.dropped = dropped

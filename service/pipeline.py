@@ -17,7 +17,7 @@ from service.cycle import Cycle
 from service.errors import RecordError
 from service.failpoint import FailPoints
 from service.health import Health
-from service.intake.intake import Prepared
+from service.intake.intake import Prepared, fallback_id
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.sink import Abandoned
 from service.membership import Membership
@@ -182,7 +182,7 @@ class Pipeline:
         (record,) = run.records
         log.error("a record crashed the process twice, alone: dead letter", extra={"fields": _where(run)})
         error = RecordError("crash", "killed_engine", "crashed the process alone, twice", stage="infer")
-        event_id = self._scoring.intake.event_id(record)
+        event_id = fallback_id(record)
         return Inferred([Prepared(None, event_id, [], None, error)], [-1], None, 0.0, 0.0)
 
     # -- publish ---------------------------------------------------------------------------------------------
@@ -198,6 +198,7 @@ class Pipeline:
                 continue
             self._fail.reach("acked", records)
             self._checkpoint.acked(cycle.positions)
+            self._member.source.commit_soon()
             self._member.progressed(cycle.runs)
             self._count(cycle, -1)
 

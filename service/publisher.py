@@ -94,7 +94,7 @@ class Publisher:
     ) -> Outgoing | None:
         if isinstance(made, Scored):
             return Outgoing(self._settings.output.topic, made.key, made.value, made.headers, partition, epoch)
-        if made.error.dropped:
+        if made.dropped:
             return None
         return self._letter(record, partition, epoch, made, attempt, self._fits)
 
@@ -150,13 +150,14 @@ class Publisher:
     def _account(self, results: list[_Result], inferred: Inferred) -> None:
         metrics, now = self._metrics, time.time()
         scored = [r.made for r in results if isinstance(r.made, Scored)]
-        failed = [r.made.error for r in results if isinstance(r.made, Failed)]
+        failed = [r.made for r in results if isinstance(r.made, Failed)]
         metrics.records_scored.inc(len(scored))
         for action, count in Counter(s.decision.action for s in scored).items():
             metrics.decisions.labels(action=action, **self._decision_labels).inc(count)
-        for (kind, reason), count in Counter((e.kind, e.reason) for e in failed if not e.dropped).items():
+        kept = Counter((f.error.kind, f.error.reason) for f in failed if not f.dropped)
+        for (kind, reason), count in kept.items():
             metrics.deadletters.labels(kind, reason).inc(count)
-        dropped = sum(e.dropped for e in failed)
+        dropped = sum(f.dropped for f in failed)
         if dropped:
             metrics.records_dropped.labels("expired").inc(dropped)
         metrics.end_to_end.observe(np.array([now - r.record.timestamp / 1e3 for r in results]))

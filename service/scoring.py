@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -46,6 +46,8 @@ class Failed:
 
     event_id: str
     error: RecordError
+    dropped: bool = False
+    """Counted and not kept, because the configuration asks for that."""
 
 
 class Scoring:
@@ -76,8 +78,8 @@ class Scoring:
         row = 0
         for position, k in enumerate(alive):
             if position in bad:
-                prepared[k].example = None
-                prepared[k].failure = RecordError("crash", "killed_engine", bad[position], stage="infer")
+                error = RecordError("crash", "killed_engine", bad[position], stage="infer")
+                prepared[k] = replace(prepared[k], example=None, failure=error)
             else:
                 rows[k] = row
                 row += 1
@@ -117,7 +119,7 @@ class Scoring:
         """The record's score, or why there is none."""
         if prepared.failure is not None or outputs is None:
             assert prepared.failure is not None, "No example and no failure. This is a bug."
-            return Failed(prepared.event_id, prepared.failure)
+            return Failed(prepared.event_id, prepared.failure, prepared.drop)
         try:
             return self.scorer.encode(record, prepared, outputs, row, timings, attempt=attempt)
         except RecordError as error:

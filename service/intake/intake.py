@@ -87,7 +87,7 @@ class Intake:
             event = parse(record, self._limits)
             drop = self._too_old(event)
         except RecordError as error:
-            return Pending(_fallback_id(record), failure=error)
+            return Pending(fallback_id(record), failure=error)
         if drop is not None:
             stale = RecordError("expired", "too_old", f"over {self._limits.event_age:g} s old")
             return Pending(event.id, event, stale, drop)
@@ -156,7 +156,7 @@ def _complete(inputs: list[InputReport]) -> list[InputReport]:
     ]
 
 
-def _fallback_id(record: Record) -> str:
+def fallback_id(record: Record) -> str:
     """The id of a record that could not be read: the one that redrive gave it, else where it lies."""
     given = header_map(record).get(EVENT_ID, b"") if record.headers else b""
     try:

@@ -154,7 +154,9 @@ class Checkpoint:
             for partition in chosen:
                 owned = self._owned.get(partition)
                 if owned is not None and owned.acked >= 0 and owned.acked > _offset(owned.committed):
-                    found[partition] = Commit(owned.acked)
+                    # Should we die now, the next owner knows what was in flight.
+                    marker = Marker(1, 0, owned.inflight[-1]) if owned.inflight else Marker()
+                    found[partition] = Commit(owned.acked, marker.encode())
             return found
 
     def to_settle(self, partitions: Iterable[Partition]) -> dict[Partition, Commit]:

@@ -62,8 +62,9 @@ def attempt(
     records: Sequence[Outgoing],
     seconds: float,
     waiting: Callable[[float], bool],
+    sent: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Send all, wait for each at most `seconds` in all.
+    """Send all, call `sent`, wait for each at most `seconds` in all.
 
     `waiting` is called again and again with the seconds waited so far; true ends the wait.
     """
@@ -78,6 +79,7 @@ def attempt(
             # No metadata, or closed under us: the rest would wait as long, each.
             futures.append(Outcome(Fate.FAILED, _short(error)))
             break
+    sent()
     with internals.flushing(producer):
         outcomes = [_outcome(future, started, seconds, waiting) for future in futures]
     return outcomes + [_UNSENT] * (len(records) - len(outcomes))

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -69,11 +70,13 @@ class Sink:
         records: Sequence[Outgoing],
         owned: Callable[[Outgoing], bool] = lambda outgoing: True,
         stopping: Callable[[], bool] = lambda: False,
+        sent: Callable[[], None] = lambda: None,
     ) -> list[Rejected]:
         """Return once every record is acknowledged, rejected alone, or no longer owned; retries for ever.
 
-        First arrivals of one key keep their order; after a fault a suffix may be repeated. Raises Abandoned
-        when `stopping()` turns true before that.
+        First arrivals of one key keep their order; after a fault a suffix may be repeated. Calls `sent` when
+        the client has the records and the brokers may not. Raises Abandoned when `stopping()` turns true
+        before all is acknowledged.
         """
         rejected: list[Rejected] = []
         # Groups in order; a group whose batches were rejected is halved until the culprit stands alone.
@@ -82,7 +85,7 @@ class Sink:
             group = [index for index in groups.popleft() if owned(records[index])]
             if not group:
                 continue
-            outcomes = self._attempt([records[index] for index in group], stopping)
+            outcomes = self._attempt([records[index] for index in group], stopping, sent)
             left = []
             for index, outcome in zip(group, outcomes, strict=True):
                 if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.REJECTED and len(group) == 1):
@@ -121,9 +124,12 @@ class Sink:
             log.info("The producer did not close in order: %s", error)
         internals.force_close(producer)
 
-    def _attempt(self, records: Sequence[Outgoing], stopping: Callable[[], bool]) -> list[Outcome]:
+    def _attempt(
+        self, records: Sequence[Outgoing], stopping: Callable[[], bool], sent: Callable[[], None]
+    ) -> list[Outcome]:
         producer = self._ready(stopping)
-        outcomes = attempt(producer, records, self._deadline, lambda waited: self._look(waited, stopping))
+        looking = partial(self._look, stopping=stopping)
+        outcomes = attempt(producer, records, self._deadline, looking, sent)
         if any(each.fate is Fate.REJECTED for each in outcomes):
             self._replace("rejected", next(each.why for each in outcomes if each.fate is Fate.REJECTED))
         elif any(each.fate is Fate.FAILED for each in outcomes):
