@@ -52,9 +52,10 @@ def _options(threads: int) -> Any:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # A daemon waits most of its time: spinning threads would burn the cores that prepare the next cycle.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Both plan for shapes that come back; here nearly every batch has its own, and they would only pile up.
+    # It plans for shapes that come back; here nearly every batch has its own, and plans would pile up.
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
+    # The arena only grows, but no further than the largest micro-batch, and those have budgets.
+    options.enable_cpu_mem_arena = True
     options.log_severity_level = 3
     return options
 
