@@ -259,8 +259,6 @@ DEFAULTS = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
-    "log.retention.check.interval.ms": "1000",
-    "log.initial.task.delay.ms": "1000",
     # A killed broker's old session must end before the same node may take writes again.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",

@@ -115,7 +115,7 @@ def producer_options(kafka: Kafka) -> dict[str, Any]:
 def admin_options(kafka: Kafka) -> dict[str, Any]:
     """Settings of an admin client: the consumer's where both know them. Raises ConfigError."""
     options = consumer_options(kafka)
-    options["request_timeout_ms"] = min(10_000, options.get("request_timeout_ms", 10_000))
+    options["request_timeout_ms"] = min(5000, options.get("request_timeout_ms", 5000))
     return {key: value for key, value in options.items() if key in KafkaAdminClient.DEFAULT_CONFIG}
 
 

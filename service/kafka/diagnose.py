@@ -126,8 +126,8 @@ def _hung_up(kafka: Kafka, what: str, where: str) -> TidegateError:
         return ConfigError(
             what,
             where=where,
-            why="the broker hung up while we logged in (wrong user name or password, most often)",
-            remedy="Check kafka.security.username, the password, kafka.security.protocol and the port",
+            why="the broker hung up while we logged in (wrong user name, password or mechanism, most often)",
+            remedy="Check kafka.security: username, password, mechanism, protocol; and the port",
         )
     return ConfigError(
         what,

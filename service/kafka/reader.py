@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError, OffsetOutOfRangeError, RetriableError
 from kafka.structs import TopicPartition
 
 from service.config import Kafka
@@ -93,6 +93,10 @@ class Reader:
     def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
             batches: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(timeout_ms=500)
+        except OffsetOutOfRangeError as error:
+            # Retention was faster; what is gone cannot be read.
+            self._consumer.seek_to_beginning(*error.args[0])
+            return {}
         except RetriableError:
             time.sleep(0.2)
             return {}
