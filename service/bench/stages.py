@@ -60,7 +60,7 @@ class Stages:
                 self._finish(ahead)
                 ahead = following
         self._finish(ahead)
-        return timer.stage(), found
+        return timer.stage(kafka=False), found
 
     def infer(self, prepared: Sequence[Sequence[Prepared]]) -> tuple[Stage, list[Outputs]]:
         """The engine, on prepared examples."""
@@ -69,7 +69,7 @@ class Stages:
         with self._measured("infer") as timer:
             for examples in timer.repeat(cycles, len):
                 self._scoring.engine.infer(Batch.of(examples))
-        return timer.stage(), outputs
+        return timer.stage(kafka=False), outputs
 
     def publish(
         self,
@@ -85,7 +85,7 @@ class Stages:
             with self._measured("publish") as timer:
                 for records, rows, answers in timer.repeat(work, lambda item: len(item[0])):
                     sink.publish(self._scores(records, rows, answers))
-        return timer.stage()
+        return timer.stage(kafka=True)
 
     def cycles(self, records: Sequence[Record]) -> list[Sequence[Record]]:
         """The records in cycles of the size that the daemon would cut: by records, bytes and seconds."""
@@ -109,7 +109,7 @@ class Stages:
                     for run in source.poll():
                         timer.events += len(run.records)
                         kept.extend(run.records[: keep - len(kept)])
-        return timer.stage(), kept
+        return timer.stage(kafka=True), kept
 
     def _pace(self, records: Sequence[Record]) -> float:
         """Events per second of the slower of prepare and infer, roughly."""
@@ -176,10 +176,11 @@ class Timer:
             yield item
             self.events += size(item)
 
-    def stage(self) -> Stage:
-        """What was found."""
+    def stage(self, *, kafka: bool) -> Stage:
+        """What was found; without `kafka` the broker was idle, and its seconds are nobody's."""
         wall, own, broker = self._spent
-        return Stage(self._name, self.events, self.events / wall, own / self.events, broker / self.events)
+        broker = broker / self.events if kafka else 0.0
+        return Stage(self._name, self.events, self.events / wall, own / self.events, broker)
 
 
 def _join(source: Source) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from service.cli.console import emit, json_option, out, say, teach
@@ -13,10 +15,10 @@ NAMES = ("text", "image", "audio", "mix")
 @click.command(
     help=teach(
         "Measure this machine with an embedded broker and a prepared backlog.\n\n"
-        "For each kind of events: every stage alone, the daemon end to end, the loop that people write first, "
+        "For each kind of events: each stage alone, the daemon end to end, the loop that people write first, "
         "and the latency of an idle stream beside that of a bare consume-infer-publish loop. The machine's "
-        "bound is the smaller of the slowest stage alone and cores ÷ CPU seconds per event; the figure is the "
-        "daemon's rate ÷ that bound. Measure on a machine that does nothing else.",
+        "bound is the smaller of the slowest stage alone and cores ÷ CPU seconds per event; the figure is "
+        "the daemon's rate ÷ that bound. Measure on a machine that does nothing else.",
         ("tidegate bench", "all kinds, about eight minutes"),
         ("tidegate bench --kind text --no-latency", "one kind, a minute"),
         ("tidegate bench --kind mix --json", "one JSON line a kind, for machines"),
@@ -48,6 +50,7 @@ def bench(
     from service.kafka.quiet import quiet_client
 
     quiet_client()
+    logging.getLogger("service").setLevel(logging.ERROR)  # a client that says it is busy is the point here
     plan = Plan(
         bundle=bundle, events=events, idle_rate=None if no_latency else IDLE_RATE, idle_seconds=seconds
     )
