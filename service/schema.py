@@ -19,7 +19,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _MODELS: Final[dict[Kind, tuple[type[BaseModel], str]]] = {
     "event": (EventModel, "A Tidegate event: the JSON form of one Kafka record"),
     "score": (ScoreModel, "A Tidegate score"),
-    "deadletter": (DeadLetterModel, "The headers of a Tidegate dead letter, read as text"),
+    "deadletter": (DeadLetterModel, "The headers of a Tidegate dead letter, decimal numbers read as numbers"),
     "config": (Settings, "A Tidegate configuration"),
 }
 

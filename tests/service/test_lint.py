@@ -1,0 +1,197 @@
+"""Every finding of lint, the exit codes of the command, and that a sound configuration has none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from service.cli.main import run
+from service.findings import Refused, refuse_errors
+from service.lint import is_loopback, lint
+from service.load import read
+
+POLICY = "name: x\nmode: enforce\ndefault: {review: 0.5, block: 0.9}\nlabels:\n"
+
+
+@pytest.fixture
+def findings(tiny):
+    def of(*overrides, environ=None, bundle=tiny, file=None):
+        loaded = read(file, [f"bundle={bundle}", *overrides], environ or {})
+        return lint(loaded.settings, loaded.source)
+
+    return of
+
+
+def test_the_defaults_have_no_findings(findings):
+    assert findings() == []
+
+
+SSL = "kafka.security.protocol=SSL"
+SASL = ["kafka.security.protocol=SASL_SSL", "kafka.security.mechanism=PLAIN", "kafka.security.username=u"]
+PASSWORD = {"TIDEGATE_KAFKA__SECURITY__PASSWORD": "p"}
+ERRORS = {
+    "exactly once": (["delivery=exactly_once"], "not built yet"),
+    "output is input": (["output.topic=tidegate.events"], "output.topic 'tidegate.events' is also an input"),
+    "dead letters are input": (["deadletter.topic=tidegate.events"], "would be read for ever"),
+    "output matches the pattern": (
+        ["input.topics=^tidegate"],
+        "'tidegate.scores' is also an input",
+    ),
+    "output matches by its beginning": (["input.topics=^tidegate\\.(events|sc)"], "is also an input"),
+    "output is dead letters": (["output.topic=tidegate.deadletters"], "are both 'tidegate.deadletters'"),
+    "pattern is none": (["input.topics=^("], "not a regular expression"),
+    "address without port": (["kafka.bootstrap_servers=broker-1"], "'broker-1' is not an address"),
+    "port out of range": (["kafka.bootstrap_servers=b:99999"], "not an address"),
+    "owned setting of the consumer": (["kafka.consumer.enable_auto_commit=true"], "may not be changed"),
+    "owned setting of the producer": (["kafka.producer.acks=1"], "may not be changed"),
+    "group as client setting": (["kafka.consumer.group_id=x"], "Set kafka.group"),
+    "unknown setting": (["kafka.producer.lingr_ms=1"], "Did you mean 'linger_ms'?"),
+    "drain over session": (
+        ["limits.drain_seconds=45", "limits.grace_seconds=60"],
+        "_timeout_ms (45 s)",
+    ),
+    "drain over shorter session": (["kafka.consumer.session_timeout_ms=9000"], "session_timeout_ms (9 s)"),
+    "no mechanism": (["kafka.security.protocol=SASL_SSL"], "needs kafka.security.mechanism"),
+    "no username": (["kafka.security.protocol=SASL_SSL"], "needs kafka.security.username"),
+    "no password": (SASL, "TIDEGATE_KAFKA__SECURITY__PASSWORD"),
+    "no such authority": ([SSL, "kafka.security.ca_file=/no/ca.pem"], "/no/ca.pem"),
+    "no such certificate": (
+        [SSL, "kafka.security.cert_file=/no/c.pem"],
+        "cert_file",
+    ),
+    "key without certificate": (
+        [SSL, "kafka.security.key_file=/etc/hosts"],
+        "without",
+    ),
+    "no such password file": ([*SASL, "kafka.security.password_file=/no/p"], "password_file: /no/p"),
+    "policy missing": (["policy=/no/policy.yaml"], "policy cannot be read"),
+    "bundle missing": (["bundle=/no/bundle"], "There is no bundle"),
+    "precision not calibrated": (["engine.precision=bf16"], "calibrated for fp32"),
+}
+REMOTE = "kafka.bootstrap_servers=b:1"
+WARNINGS = {
+    "clear text": (
+        [*SASL[1:], "kafka.security.protocol=SASL_PLAINTEXT", "kafka.bootstrap_servers=b:1"],
+        "SASL_SSL",
+    ),
+    "username without a protocol for it": (["kafka.security.username=u"], "username has no effect"),
+    "authority without TLS": (["kafka.security.ca_file=/etc/hosts"], "ca_file has no effect"),
+    "open to others": (["http.host=0.0.0.0"], "can be reached from other machines"),
+    "image over record": (["limits.image_bytes=20000000"], "image_bytes is more than limits.record_bytes"),
+    "audio over record": (["limits.audio_bytes=20000000"], "audio_bytes is more than limits.record_bytes"),
+    "cycle over buffer": (["limits.cycle_records=30000"], "cycle_records is more than limits.buffer_records"),
+    "bytes over buffer": (["limits.cycle_bytes=200000000"], "cycle_bytes is more than limits.buffer_bytes"),
+    "drain over grace": (["limits.drain_seconds=30"], "drain_seconds is more than limits.grace_seconds"),
+    "short grace": (["limits.grace_seconds=12", "limits.cycle_seconds=5"], "short for cycles of 5"),
+    "age without action": (["limits.event_age_action=drop"], "event_age is not set"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "says"), ERRORS.values(), ids=ERRORS)
+def test_errors(findings, overrides, says):
+    found = [finding for finding in findings(*overrides) if says in str(finding)]
+    assert [finding.level for finding in found] == ["error"] * len(found) != []
+    assert all(finding.where for finding in found)
+    with pytest.raises(Refused):
+        refuse_errors(found)
+
+
+@pytest.mark.parametrize(("overrides", "says"), WARNINGS.values(), ids=WARNINGS)
+def test_warnings(findings, overrides, says):
+    found = [finding for finding in findings(*overrides, environ=PASSWORD) if says in str(finding)]
+    assert [finding.level for finding in found] == ["warning"]
+    assert found[0].remedy
+    refuse_errors(found)
+
+
+def test_a_password_twice_is_refused(findings, tmp_path):
+    file = tmp_path / "p"
+    file.write_text("p")
+    found = findings(*SASL, f"kafka.security.password_file={file}", environ=PASSWORD)
+    assert ["both set" in finding.what for finding in found] == [True]
+
+
+def test_a_complete_login_has_no_findings(findings):
+    assert findings(*SASL, environ=PASSWORD) == []
+
+
+def test_an_empty_secret_file_is_refused(findings, tmp_path):
+    file = tmp_path / "p"
+    file.write_text("")
+    assert "it is empty" in str(findings(*SASL, f"kafka.security.password_file={file}")[0])
+
+
+def test_findings_point_into_the_file(findings, tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("kafka:\n  producer:\n    acks: 1\noutput:\n  topic: tidegate.events\n")
+    places = [finding.where.rpartition("/")[2] for finding in findings(file=file)]
+    assert places == ["c.yaml:5:3", "c.yaml:3:5"]
+
+
+def test_a_bad_policy_is_reported_with_its_own_lines(findings, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY + "  hate: {review: 3}\n  spam: {blok: 1}\n")
+    places = [finding.where.rpartition("/")[2] for finding in findings(f"policy={file}")]
+    assert places == ["policy.yaml:5:10", "policy.yaml:6:10"]
+
+
+def test_rules_for_labels_that_the_bundle_lacks_are_found(findings, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY + "  hat: {review: 0.3}\n  civic/*: {review: 0.3}\n  spam/*: {review: 0.4}\n")
+    found = findings(f"policy={file}")
+    assert [finding.level for finding in found] == ["error", "warning"]
+    assert "'hat'" in found[0].what
+    assert "'hate'" in found[0].remedy
+
+
+def test_one_flipped_byte_in_the_bundle_is_found(findings, tiny, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "bundle")
+    graph = copy / "text.onnx"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(data)
+    found = findings(bundle=copy)
+    assert [finding.level for finding in found] == ["error"]
+    assert "text.onnx" in str(found[0])
+    assert found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+    ],
+)
+def test_what_is_loopback(host, local):
+    assert is_loopback(host) is local
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [("log.level=info", 0), ("http.host=0.0.0.0", 0), ("delivery=exactly_once", 78), ("a.b=1", 78)],
+)
+def test_the_command_exits_78_on_errors_and_0_on_warnings(tiny, capfdbinary, setting, code):
+    assert run(["lint", "--set", f"bundle={tiny}", "--set", setting]) == code
+
+
+def test_json_output_is_one_finding_a_line(tiny, capfdbinary):
+    assert run(["lint", "--json", "--set", f"bundle={tiny}", "--set", "http.host=0.0.0.0"]) == 0
+    lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["level"] for line in lines] == ["warning"]
+    assert set(lines[0]) == {"schema", "level", "where", "what", "why", "remedy"}
+
+
+def test_the_command_never_prints_a_secret(tiny, capfdbinary, monkeypatch):
+    monkeypatch.setenv("TIDEGATE_KAFKA__SECURITY__PASSWORD", "hunter2")
+    for verb in (["lint"], ["lint", "--json"], ["lint", "--set", "kafka.security.protocol=SASL_SSL"]):
+        run([*verb, "--set", f"bundle={tiny}"])
+    written = capfdbinary.readouterr()
+    assert b"password has no effect" in written.out
+    assert b"hunter2" not in written.out + written.err
