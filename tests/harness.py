@@ -178,7 +178,7 @@ class World:
             "deadletter": {"topic": self.dead},
             "bundle": str(bundle),
             "engine": {"backend": "onnxruntime", "precision": "fp32", "threads": 1},
-            "limits": {"decode_workers": 1},
+            "limits": {"decode_workers": 1, "drain_seconds": 4},
             "log": {"format": "json"},
         }
 
