@@ -22,7 +22,7 @@ BACKENDS: Final = {b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fa
 """Every backend by name."""
 AUTO: Final = ("onnxruntime", "openvino")
 """Those that `auto` measures."""
-SECONDS: Final = 3.0
+SECONDS: Final = 2.0
 """What measuring may take; what was not reached by then is not chosen."""
 
 Pair = tuple[str, str]
