@@ -61,8 +61,9 @@ def choose(bundle: Bundle, backend: str, precision: str, threads: int, trial: Tr
     kept = _kept_file(bundle, backend, precision, threads)
     known = _recall(kept, pairs)
     if known is None:
-        known = _measure(pairs, trial)
-        _keep(kept, known)
+        known, complete = _measure(pairs, trial)
+        if complete:  # a machine that was too busy to try them all is asked again next time
+            _keep(kept, known)
     return known
 
 
@@ -98,14 +99,16 @@ def _can(backend: Backend, bundle: Bundle, precision: str) -> bool:
     return own or precision in backend.native()
 
 
-def _measure(pairs: list[Pair], trial: Trial) -> EngineChoice:
+def _measure(pairs: list[Pair], trial: Trial) -> tuple[EngineChoice, bool]:
+    """The best pair, and whether all were tried."""
     deadline = time.monotonic() + SECONDS
     good: list[tuple[float, Pair]] = []
-    notes = []
+    notes, complete = [], True
     for k, pair in enumerate(pairs):
         left = deadline - time.monotonic()
         if left <= 0 and good:
             notes.append(f"{_spell(pair)} not measured: out of time")
+            complete = False
             continue
         try:
             measured = trial(*pair, max(left, 0.3) / (len(pairs) - k))
@@ -121,7 +124,8 @@ def _measure(pairs: list[Pair], trial: Trial) -> EngineChoice:
     if not good:
         raise _impossible("; ".join(notes), "Pin engine.backend, or check the bundle with another version")
     pair = min(good)[1]
-    return EngineChoice(*pair, f"fastest on this machine for a typical batch: {'; '.join(notes)}")
+    why = f"fastest on this machine for a typical batch: {'; '.join(notes)}"
+    return EngineChoice(*pair, why), complete
 
 
 def _exact(measured: Measured, precision: str) -> bool:

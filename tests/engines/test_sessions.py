@@ -164,6 +164,13 @@ def test_other_threads_are_another_choice(bundle: Bundle, cache: Path):
     assert len(ran) == 4
 
 
+def test_a_choice_made_in_a_hurry_is_not_kept(bundle: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("engines.sessions.choose.SECONDS", 0.0)
+    run, _ = trial({("onnxruntime", "fp32"): 0.01, ("openvino", "fp32"): 0.02})
+    assert "openvino fp32 not measured" in choose(bundle, "auto", "fp32", 2, run).why
+    assert not cache.exists()
+
+
 @pytest.mark.parametrize(
     "junk", [b"", b"{", b"[]", json.dumps({"backend": "gone", "precision": "fp32", "why": ""}).encode()]
 )
