@@ -22,7 +22,7 @@ from service.config import Limits
 from service.errors import InternalError, RecordError
 from service.event import Media
 from service.intake.frames import DECODED, Layout
-from service.intake.process import SHARED_BYTES, DecodedMedia, Job, Reply, WorkerProcess
+from service.intake.process import RING_BYTES, DecodedMedia, Job, Reply, WorkerProcess
 
 _START_SECONDS: Final = 60.0
 _NEVER: Final = float("inf")
@@ -197,7 +197,7 @@ class DecodePool:
                 raise InternalError(
                     "decode workers die while starting", why=f"exit {worker.process.returncode}"
                 )
-        self._next_start = time.monotonic() + min(5.0, 0.1 * (1 << min(self._failed_starts, 8)) - 0.1)
+        self._back_off()
         jobs = worker.jobs
         if kind == "hang":
             seconds = self._limits.decode_seconds
@@ -213,11 +213,22 @@ class DecodePool:
         self._on_restart(kind)
 
     def _hire(self) -> None:
-        if len(self._workers) < self._size and time.monotonic() >= self._next_start:
-            while len(self._workers) < self._size:
+        while len(self._workers) < self._size and time.monotonic() >= self._next_start:
+            try:
                 worker = WorkerProcess(self._settings, self._layout)
-                self._workers.append(worker)
-                self._selector.register(worker, selectors.EVENT_READ)
+            except OSError:  # no memory or no process left: it may pass
+                if not self._ready.is_set():
+                    raise
+                self._failed_starts += 1
+                self._back_off()
+                return
+            self._workers.append(worker)
+            self._selector.register(worker, selectors.EVENT_READ)
+
+    def _back_off(self) -> None:
+        """Set when to start the next worker: at once, unless the last ones died while starting."""
+        seconds = 0.1 * (1 << min(self._failed_starts, 6)) - 0.1
+        self._next_start = time.monotonic() + min(5.0, seconds)
 
     def _shut(self) -> None:
         with self._lock:
@@ -236,7 +247,7 @@ class DecodePool:
 
 def _layout(image: ImageSpec, audio: AudioSpec, limits: Limits) -> Layout:
     """Room for the largest item there and the largest answer back (a page more for what is rounded up)."""
-    items = max(4 * SHARED_BYTES, limits.image_bytes, limits.audio_bytes)
+    items = max(RING_BYTES, limits.image_bytes, limits.audio_bytes)
     pixels = image.height * image.width * 3 * min(image.frames, limits.image_frames)
     return Layout(items, -(-max(pixels, 2 * audio.samples + 4096) // 4096) * 4096)
 

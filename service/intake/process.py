@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 
 from service.intake.frames import MODALITY, READY, REPLY, REQUEST, SLOTS, Layout, arena_file, mapped
 
-SHARED_BYTES: Final = 2 << 20
+SHARED_BYTES: Final = 1 << 20
 """Items that lie in one arena together hold at most this; a larger one is alone."""
+
+RING_BYTES: Final = 4 * SHARED_BYTES
+"""They are laid out round a ring so long that a new one never meets one that is still unread."""
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _WORKER: Final = "service.intake.worker"
@@ -89,8 +92,8 @@ class WorkerProcess:
         if not self.jobs:
             self.since = time.monotonic()
             self._tail = 0
-        elif self._tail + size > self._layout.items:
-            self._tail = 0  # what is still unread lies far behind: the arena is four times SHARED_BYTES
+        elif self._tail + size > RING_BYTES:
+            self._tail = 0
         self._arena[self._tail : self._tail + size] = job.data
         self._requests += REQUEST.pack(MODALITY.index(job.modality), self._tail, size)
         self._tail += size
