@@ -7,20 +7,20 @@ from typing import Any
 
 import orjson
 
+from service.cli.letters import facts
+from service.deadletter import PREFIX, parse
 from service.record import Record
 from service.sampling import Ready
-
-PREFIX = "tidegate-dlq-"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One event's end: a score, or the headers of its dead letter; `milliseconds` from record to record."""
+    """One event's end: a score, or the facts of its dead letter; `milliseconds` from record to record."""
 
     about: str
     milliseconds: int
     score: dict[str, Any] | None = None
-    letter: dict[str, str] = field(default_factory=dict)
+    letter: dict[str, Any] = field(default_factory=dict)
 
 
 class Tally:
@@ -42,11 +42,10 @@ class Tally:
         if about is None:
             self.repeated += 1
             return None
-        headers = {name: (value or b"").decode() for name, value in record.headers}
-        if f"{PREFIX}class" in headers:
+        if any(name == f"{PREFIX}class" for name, _ in record.headers):
             self.dead_lettered += 1
-            born = int(headers[f"{PREFIX}timestamp"])
-            return Outcome(about, record.timestamp - born, letter=headers)
+            letter = parse(record)
+            return Outcome(about, record.timestamp - letter.timestamp, letter=facts(letter))
         self.scored += 1
         score = orjson.loads(record.value or b"")
         return Outcome(about, record.timestamp - score["origin"]["timestamp"], score=score)

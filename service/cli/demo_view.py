@@ -16,7 +16,7 @@ from rich.text import Text
 
 from service.cli import look
 from service.cli.console import emit, out, say
-from service.cli.demo_tally import PREFIX, Outcome, Tally
+from service.cli.demo_tally import Outcome, Tally
 
 FRAME: Final = 11
 """Lines of a screen that the table's rows do not get."""
@@ -57,7 +57,7 @@ class LiveView:
     def __init__(self) -> None:
         self._console = out()
         self._rows: deque[Outcome] = deque(maxlen=200)
-        self._tally, self._facts, self._model = Tally(), dict[str, str](), dict[str, Any]()
+        self._tally, self._facts, self._score = Tally(), dict[str, str](), dict[str, Any]()
         self._began = time.monotonic()
         self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
 
@@ -78,7 +78,7 @@ class LiveView:
         """Add a row."""
         self._rows.append(outcome)
         if outcome.score is not None:
-            self._model = outcome.score["model"]
+            self._score = outcome.score
 
     def refresh(self) -> None:
         """Draw."""
@@ -87,7 +87,8 @@ class LiveView:
     def end(self, tally: Tally) -> None:
         """What there was, below the last table."""
         if tally.sent:
-            self._console.print(self._totals())
+            ends = f"{tally.scored} scored, {tally.dead_lettered} dead letters, {tally.dropped} dropped"
+            self._console.print(f"{tally.sent} events: {ends}.")
 
     def render(self, height: int) -> RenderableType:
         """The whole picture."""
@@ -98,7 +99,7 @@ class LiveView:
         table.add_column("strongest labels", ratio=5, no_wrap=True, overflow="ellipsis")
         table.add_column("decision", width=8, no_wrap=True)
         table.add_column("ms", width=5, justify="right", no_wrap=True)
-        room = max(3, height - FRAME - bool(self._model.get("synthetic")))
+        room = max(3, height - FRAME - bool(self._score and self._score["model"]["synthetic"]))
         for outcome in list(self._rows)[-room:]:
             table.add_row(*_cells(outcome))
         return Group(Panel(self._header(), box=box.ROUNDED, border_style="cyan"), table, self._totals())
@@ -109,19 +110,26 @@ class LiveView:
         for name, value in self._facts.items():
             text.append(f"\n{name} " if name == "topics" else f"  {name} ", "bright_black")
             text.append(value)
-        model = self._model
-        if model:
-            text.append("\nmodel ", "bright_black")
-            text.append(f"{model['bundle']} {model['version']}")
-            text.append("  engine ", "bright_black")
-            text.append(f"{model['engine']} {model['precision']}")
-        if model.get("synthetic"):
+        if self._score:
+            self._append_model(text, self._score["model"], self._score["decision"])
+        return text
+
+    def _append_model(self, text: Text, model: dict[str, Any], decision: dict[str, Any]) -> None:
+        mode = " (shadow: says, but does not act)" if decision["mode"] == "shadow" else ""
+        parts = {
+            "model": f"{model['bundle']} {model['version']}",
+            "engine": f"{model['engine']} {model['precision']}",
+            "policy": decision["policy"] + mode,
+        }
+        for name, value in parts.items():
+            text.append(f"\n{name} " if name == "model" else f"  {name} ", "bright_black")
+            text.append(value)
+        if model["synthetic"]:
             text.append("\n! ", "bold yellow")
             learnt = ", ".join(model["synthetic"])
             text.append(
                 f"This model learnt {learnt} from generated data only: a show, not a judge.", "yellow"
             )
-        return text
 
     def _totals(self) -> Text:
         tally, seconds = self._tally, max(time.monotonic() - self._began, 1e-3)
@@ -149,7 +157,7 @@ def choose(as_json: bool) -> View:
 def _cells(outcome: Outcome) -> tuple[RenderableType, ...]:
     ms = Text(str(outcome.milliseconds), "bright_black")
     if outcome.score is None:
-        why = look.failure(outcome.letter[f"{PREFIX}class"], outcome.letter[f"{PREFIX}reason"])
+        why = look.failure(outcome.letter["class"], outcome.letter["reason"])
         return Text(outcome.about, "magenta"), Text(""), Text("dead letter", "magenta"), why, Text("–"), ms
     score = outcome.score
     cells = (look.modalities(score), look.sentiment(score), look.labels(score), look.decision(score))

@@ -96,7 +96,11 @@ def show(place: str, raw: bool, config: Path | None, overrides: tuple[str, ...],
     elif as_json:
         emit(facts(letter) | {"headers": headers(letter), "value": b64encode(value).decode()})
     else:
-        table(("what", "value"), [*facts(letter).items(), *headers(letter).items()])
+        where = letter.record
+        told = {k: v for k, v in facts(letter).items() if k not in ("schema", "place")}
+        origin = f"{letter.topic}/{letter.partition}/{letter.offset}"
+        say(f"Dead letter {where.topic}/{place}, in the beginning {origin}")
+        table(("what", "value"), [*told.items(), *headers(letter).items()])
         click.echo("\n" + preview(letter))
 
 

@@ -16,6 +16,7 @@ from service.errors import DataError
 from service.kafka.reader import Reader, Stretch
 from service.record import Record
 
+SCHEMA: Final = "tidegate.deadletter/1"
 HEADINGS: Final = ("place", "time", "why", "origin", "event", "replays")
 PREVIEW: Final = 800
 """Characters of a value that `show` prints."""
@@ -55,26 +56,28 @@ def letter_at(settings: Settings, place: str) -> DeadLetter:
 
 
 def facts(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter as JSON, without its content."""
+    """A dead letter as JSON, without its content: valid against `tidegate schema deadletter`."""
     return {
-        "partition": letter.record.partition,
-        "offset": letter.record.offset,
-        "timestamp": letter.record.timestamp,
+        "schema": SCHEMA,
         "id": letter.event_id,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp,
+        "stage": letter.stage,
         "class": letter.kind,
         "reason": letter.reason,
-        "stage": letter.stage,
         "attempts": letter.attempts,
-        "replays": letter.replays,
-        "mode": letter.mode,
-        "origin": {
-            "topic": letter.topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "timestamp": letter.timestamp,
-        },
         "group": letter.group,
         "version": letter.version,
+        "replays": letter.replays,
+        "mode": letter.mode,
+        "place": {
+            "topic": letter.record.topic,
+            "partition": letter.record.partition,
+            "offset": letter.record.offset,
+            "timestamp": letter.record.timestamp,
+        },
     }
 
 

@@ -18,10 +18,12 @@ COLOURS: Final = {
     "block": "bold red",
     "scored": "bold",
     "truncated": "yellow",
-    "failed": "red strike",
+    "failed": "red",
     "absent": "bright_black",
 }
 """The style of a sentiment, an action, an input's status."""
+
+SIGNS: Final = {"failed": "✗", "absent": "·"}
 
 HALF: Final = 5
 """Cells on each side of the sentiment bar."""
@@ -30,14 +32,14 @@ EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
 def modalities(score: Score) -> Text:
-    """`T I A`, each in the colour of the worst that happened to it, a dot where it is absent."""
+    """`T I A`, each by the worst that happened to it: a letter, a cross where it failed, a dot where absent."""
     order = ("failed", "truncated", "scored", "absent")
     text = Text()
     for name in ("text", "image", "audio"):
         found = [entry["status"] for entry in score["inputs"] if entry["modality"] == name] or ["absent"]
         status = min(found, key=order.index)
         text.append(" " if text else "")
-        text.append("·" if status == "absent" else name[0].upper(), COLOURS[status])
+        text.append(SIGNS.get(status, name[0].upper()), COLOURS[status])
     return text
 
 
@@ -72,9 +74,9 @@ def labels(score: Score, most: int = 2, least: float = 0.2) -> Text:
 
 
 def decision(score: Score) -> Text:
-    """The action; in brackets where the policy only shadows."""
-    action, mode = score["decision"]["action"], score["decision"]["mode"]
-    return Text(f"({action})" if mode == "shadow" else action, COLOURS[action])
+    """What the policy says."""
+    action = score["decision"]["action"]
+    return Text(action, COLOURS[action])
 
 
 def failure(kind: str, reason: str) -> Text:
