@@ -26,7 +26,7 @@ NAMES = ("text", "image", "audio", "mix")
 )
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(NAMES), help="What events; repeatable.")
 @click.option(
-    "--events", type=click.IntRange(min=100), metavar="N", help="The backlog; default: about 15 s of work."
+    "--events", type=click.IntRange(min=1000), metavar="N", help="The backlog; default: about 15 s of work."
 )
 @click.option(
     "--seconds",
