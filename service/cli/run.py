@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -39,5 +40,8 @@ def run(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> No
     loaded = read(config, overrides)
     settings = loaded.settings
     logs.setup(settings.log.level, settings.log.format)
-    refuse_errors(lint(settings, loaded.source))
+    findings = lint(settings, loaded.source)
+    refuse_errors(findings)
+    for finding in findings:
+        logging.getLogger(__name__).warning("%s", finding)
     raise SystemExit(daemon.run(settings, fuse_accept=fuse_accept))
