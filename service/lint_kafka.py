@@ -33,16 +33,19 @@ def lint_kafka(settings: Settings, source: Source) -> Iterator[Finding]:
 
 
 def _client_settings(kafka: Kafka, source: Source) -> Iterator[Finding]:
-    from kafka import KafkaConsumer, KafkaProducer
-
-    from service.kafka.client import consumer_options, producer_options
+    from service.kafka.client import (
+        CONSUMER_SETTINGS,
+        PRODUCER_SETTINGS,
+        consumer_options,
+        producer_options,
+    )
 
     for key, value in kafka.consumer.items():
         alone = Kafka(consumer={key: value})
-        yield from _refused("consumer", key, source, KafkaConsumer.DEFAULT_CONFIG, consumer_options, alone)
+        yield from _refused("consumer", key, source, CONSUMER_SETTINGS, consumer_options, alone)
     for key, value in kafka.producer.items():
         alone = Kafka(producer={key: value})
-        yield from _refused("producer", key, source, KafkaProducer.DEFAULT_CONFIG, producer_options, alone)
+        yield from _refused("producer", key, source, PRODUCER_SETTINGS, producer_options, alone)
 
 
 def _refused(
@@ -63,11 +66,11 @@ def _refused(
 
 
 def _timeouts(settings: Settings, source: Source) -> Iterator[Finding]:
-    from kafka import KafkaConsumer
+    from service.kafka.client import CONSUMER_SETTINGS
 
     drain = settings.limits.drain_seconds
     for key in ("session_timeout_ms", "max_poll_interval_ms"):
-        value = settings.kafka.consumer.get(key, KafkaConsumer.DEFAULT_CONFIG.get(key))
+        value = settings.kafka.consumer.get(key, CONSUMER_SETTINGS.get(key))
         if isinstance(value, int | float) and drain * 1e3 >= value:
             what = f"limits.drain_seconds {drain:g} is not under kafka.consumer.{key} ({value / 1e3:g} s)"
             why = "the group would expel this member while it drains, and its work would be repeated"

@@ -15,6 +15,10 @@ from pydantic import SecretStr
 from service.config import Kafka, Security
 from service.errors import ConfigError
 
+CONSUMER_SETTINGS: Mapping[str, Any] = KafkaConsumer.DEFAULT_CONFIG
+PRODUCER_SETTINGS: Mapping[str, Any] = KafkaProducer.DEFAULT_CONFIG
+"""Every setting that the client knows, with its default."""
+
 UNLIMITED = 10**9
 # Ours: the first group would lose or repeat records behind our back, the others are set elsewhere.
 _SAFETY = "Remove it: Tidegate sets it so that no record is lost"
@@ -87,7 +91,7 @@ def consumer_options(kafka: Kafka) -> dict[str, Any]:
     return {
         **common_options(kafka),
         "fetch_max_bytes": 8 << 20,
-        **_checked("kafka.consumer", kafka.consumer, KafkaConsumer.DEFAULT_CONFIG, _REFUSED_CONSUMER),
+        **_checked("kafka.consumer", kafka.consumer, CONSUMER_SETTINGS, _REFUSED_CONSUMER),
         "enable_auto_commit": False,
         "auto_offset_reset": "none",
         "max_poll_records": UNLIMITED,
@@ -105,7 +109,7 @@ def producer_options(kafka: Kafka) -> dict[str, Any]:
         "delivery_timeout_ms": 120_000,
         "request_timeout_ms": 10_000,
         "max_block_ms": 10_000,
-        **_checked("kafka.producer", kafka.producer, KafkaProducer.DEFAULT_CONFIG, _REFUSED_PRODUCER),
+        **_checked("kafka.producer", kafka.producer, PRODUCER_SETTINGS, _REFUSED_PRODUCER),
         "acks": "all",
         "enable_idempotence": True,
         "allow_auto_create_topics": False,
