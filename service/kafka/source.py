@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kafka.errors import (
@@ -76,6 +77,8 @@ class Source:
             return []
         if timeout is None:
             timeout = PAUSED_POLL_SECONDS if self._pausing else POLL_SECONDS
+        if self._pausing:
+            self._hold(member)
         batches = self._fetch(member, timeout)
         if self._member is not member:
             return []
@@ -92,7 +95,7 @@ class Source:
         """Take no more records until `resume`; new partitions come paused too."""
         self._pausing = True
         if self._member is not None:
-            self._member.consumer.pause(*self._member.consumer.assignment())
+            self._hold(self._member)
 
     def resume(self) -> None:
         """Take records again."""
@@ -101,7 +104,7 @@ class Source:
             with self._member.rebalances.lock:
                 held = self._member.rebalances.pending
                 consumer = self._member.consumer
-                consumer.resume(*(each for each in consumer.paused() if Partition(*each) not in held))
+                _each(consumer.resume, [each for each in consumer.paused() if Partition(*each) not in held])
 
     @property
     def paused(self) -> int:
@@ -116,9 +119,13 @@ class Source:
 
     def mark(self, partition: Partition, offset: int, marker: Marker, timeout: float = 5.0) -> bool:
         """Commit this position with this marker now; False if the brokers did not take it in time."""
+        return self.mark_all({partition: (offset, marker)}, timeout)
+
+    def mark_all(self, marks: Mapping[Partition, tuple[int, Marker]], timeout: float = 5.0) -> bool:
+        """`mark` for many partitions by one request."""
         member = self._member
-        commits = {partition: Commit(offset, marker.encode())}
-        return member is not None and member.committer.now(commits, timeout)
+        commits = {each: Commit(offset, marker.encode()) for each, (offset, marker) in marks.items()}
+        return not commits or (member is not None and member.committer.now(commits, timeout))
 
     def commit(self, timeout: float = 5.0) -> bool:
         """Commit everything acknowledged, wait for it; False if the brokers did not take it in time."""
@@ -151,6 +158,10 @@ class Source:
             self._checkpoint.fence(self._checkpoint.owned())
             self._member.close(timeout)
             self._member = None
+
+    def _hold(self, member: Member) -> None:
+        consumer = member.consumer
+        _each(consumer.pause, consumer.assignment() - consumer.paused())
 
     def _join(self) -> Member:
         return Member(self._kafka, self._input, self._checkpoint, self._hooks, self._drain_seconds)
@@ -248,7 +259,7 @@ class Source:
             ready = [each for each in starts if each in member.rebalances.pending]
             member.rebalances.pending.difference_update(ready)
             if not self._pausing:
-                member.consumer.resume(*(TopicPartition(*each) for each in ready))
+                _each(member.consumer.resume, [TopicPartition(*each) for each in ready])
 
     def _reposition(self, member: Member, error: OffsetOutOfRangeError) -> None:
         positions: Mapping[TopicPartition, int] = error.args[0]
@@ -268,8 +279,7 @@ class Source:
             if found.recreated:
                 self._checkpoint.rewound(partition, found.offset)
                 self._hooks.recreated(partition)
-            if tp in member.consumer.assignment():
-                member.consumer.seek(tp, found.offset)
+            _seek(member, tp, found.offset)
 
     def _start_anew(self, member: Member, topic: str, batches: Batches) -> Batches:
         log.warning("The topic %s was deleted and made anew: reading it from its beginning", topic)
@@ -277,7 +287,7 @@ class Source:
             partition = Partition(*tp)
             if tp.topic == topic and self._checkpoint.epoch(partition) is not None:
                 self._checkpoint.rewound(partition, 0)
-                member.consumer.seek(tp, 0)
+                _seek(member, tp, 0)
                 self._hooks.recreated(partition)
         return {tp: records for tp, records in batches.items() if tp.topic != topic}
 
@@ -321,3 +331,15 @@ class Source:
             return None
         self._hooks.recovered("replaced")
         return self._member
+
+
+def _each(act: Callable[[TopicPartition], None], partitions: Collection[TopicPartition]) -> None:
+    for tp in partitions:
+        # A rebalance on the IO thread may have taken it since we looked.
+        with suppress(KeyError):
+            act(tp)
+
+
+def _seek(member: Member, tp: TopicPartition, offset: int) -> None:
+    with suppress(KeyError, ValueError):  # as above; seek says it with a ValueError
+        member.consumer.seek(tp, offset)

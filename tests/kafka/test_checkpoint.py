@@ -24,8 +24,18 @@ def test_what_is_acknowledged_is_committed_and_no_more():
     checkpoint.begin({A: (1, 9)})
     assert checkpoint.to_commit() == {}
     checkpoint.acked({A: (1, 5)})
-    assert checkpoint.to_commit() == {A: Commit(5)}
+    assert {each: commit.offset for each, commit in checkpoint.to_commit().items()} == {A: 5}
     assert checkpoint.inflight(A) == 9
+
+
+def test_a_commit_tells_the_next_owner_what_is_still_in_flight():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.begin({A: (1, 9)})
+    checkpoint.acked({A: (1, 5)})
+    assert Marker.decode(checkpoint.to_commit()[A].metadata) == Marker(attempts=1, end=9)
+    checkpoint.acked({A: (1, 9)})
+    assert checkpoint.to_commit() == {A: Commit(9, "")}
 
 
 def test_what_is_committed_is_not_committed_again():

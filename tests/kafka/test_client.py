@@ -22,6 +22,7 @@ from service.kafka.admin import admin, create_topics, describe
 from service.kafka.broker import EmbeddedBroker, Listener
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.client import check_client, check_options, consumer_options, producer_options
+from service.kafka.quiet import quiet_client
 from service.kafka.sink import Sink
 from service.kafka.source import Silent, Source
 from service.record import Outgoing, Partition
@@ -321,3 +322,14 @@ def test_no_secret_is_ever_logged_or_shown(doors, caplog):
     assert PASSWORD not in caplog.text
     assert PASSWORD not in repr(kafka)
     assert PASSWORD not in kafka.model_dump_json()
+
+
+def test_a_flood_of_the_clients_own_log_is_one_line(caplog):
+    quiet_client()
+    caplog.set_level(logging.WARNING, logger="service.kafka.client")
+    noisy = logging.getLogger("kafka.net.manager")
+    for number in range(500):
+        noisy.error("Connection to %d.0.0.1 failed", number)
+        noisy.info("settings: password")
+    assert len([r for r in caplog.records if r.name == "service.kafka.client"]) == 1
+    assert "settings" not in caplog.text

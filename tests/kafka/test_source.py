@@ -403,6 +403,63 @@ def test_a_member_stuck_in_a_rebalance_is_freed_by_the_watchdog(kafka, topic):
         assert sorted(set(one.read[Partition(name, 0)])) == list(range(10))
 
 
+def test_a_member_that_was_away_too_long_loses_its_partitions_and_rereads_from_the_commit(kafka, topic):
+    name = topic()
+    produce(kafka, name, 5)
+    partition = Partition(name, 0)
+    impatient = {**kafka.consumer, "max_poll_interval_ms": 1500, "session_timeout_ms": 6000}
+    with member(kafka.model_copy(update={"consumer": impatient}), name) as one:
+        one.take(10, lambda: one.total() == 5)
+        one.take(2, lambda: committed(kafka, name) == (5, ""))
+        produce(kafka, name, 5)
+        one.take(10, lambda: one.total() == 10, ack=False)
+        epoch = one.told.starts[partition].epoch
+        time.sleep(3)
+        one.take(15, lambda: one.total() == 15)
+        assert one.told.gone == [{partition}]
+        assert one.told.starts[partition].epoch > epoch
+        assert one.read[partition] == [*range(10), *range(5, 10)]
+
+
+def test_a_member_that_joins_and_leaves_under_load_costs_nothing(kafka, topic):
+    name = topic(4)
+    stop = threading.Event()
+    sent = [0]
+
+    def feed() -> None:
+        producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+        while not stop.is_set():
+            producer.send(name, b"v", partition=sent[0] % 4).get(10)
+            sent[0] += 1
+            time.sleep(0.002)
+        producer.close()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    with member(kafka, name) as one:
+        one.take(10, lambda: one.total() > 100)
+        done = threading.Event()
+        loop = threading.Thread(target=one.take, args=(60, done.is_set))
+        loop.start()
+        with member(kafka_twin(kafka), name) as two:
+            two.take(15, lambda: two.total() > 200)
+        left = one.total()
+        wait_for(lambda: one.total() > left + 400, 15)
+        stop.set()
+        feeder.join()
+        wait_for(lambda: one.total() + two.total() >= sent[0], 15)
+        done.set()
+        loop.join()
+        assert two.total() > 200
+        for number in range(4):
+            partition = Partition(name, number)
+            read = one.read[partition] + two.read[partition]
+            assert sorted(read) == list(range(len(read)))
+            assert one.read[partition] == sorted(one.read[partition])
+            assert two.read[partition] == sorted(two.read[partition])
+        assert max(after - before for before, after in zip(one.when, one.when[1:], strict=False)) < 8
+
+
 def test_lag_counts_from_what_is_acknowledged(kafka, topic):
     name = topic()
     produce(kafka, name, 12)
