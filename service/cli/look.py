@@ -32,7 +32,7 @@ EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
 def modalities(score: Score) -> Text:
-    """`T I A`, each by the worst that happened to it: a letter, a cross where it failed, a dot where absent."""
+    """`T I A` by the worst that happened to each: a letter, a cross where it failed, a dot where absent."""
     order = ("failed", "truncated", "scored", "absent")
     text = Text()
     for name in ("text", "image", "audio"):

@@ -1,0 +1,102 @@
+"""`tidegate score`: files and pipes in, scores out in input order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from service.errors import Exit
+from service.sampling import media
+from tests.harness import ROOT, environment, post
+from tests.harness import picture as png
+
+
+@pytest.fixture
+def score(tiny):
+    def run(*args, stdin=b""):
+        command = [sys.executable, "-m", "service.cli.main", "score", "--bundle", str(tiny), *map(str, args)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment(), input=stdin, capture_output=True, timeout=60, check=False
+        )
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+
+    return run
+
+
+def test_lines_from_a_pipe_come_out_as_scores_in_their_order(score):
+    code, lines, _ = score(stdin=b"\n".join(post(f"post {k}", id=f"e{k}") for k in range(600)))
+    assert code == Exit.OK
+    assert [line["id"] for line in lines] == [f"e{k}" for k in range(600)]
+    assert {line["schema"] for line in lines} == {"tidegate.score/1"}
+
+
+def test_a_line_that_fails_is_an_error_in_its_place_and_the_exit_code_is_65(score):
+    code, lines, said = score(stdin=post("one") + b"\nnot json\n" + post("three"))
+    assert code == Exit.DATA
+    assert [line["schema"] for line in lines] == ["tidegate.score/1", "tidegate.error/1", "tidegate.score/1"]
+    assert lines[1]["id"] == "stdin/0/1"
+    assert (lines[1]["class"], lines[1]["reason"]) == ("invalid", "invalid_json")
+    assert "1 of the events" in said
+
+
+def test_blank_lines_are_passed_over_but_counted_as_lines(score):
+    code, lines, _ = score(stdin=b"\n  \n" + post("third") + b"\n")
+    assert code == Exit.OK
+    assert [line["id"] for line in lines] == ["stdin/0/2"]
+
+
+def test_a_line_over_the_limit_is_too_large_and_the_next_one_is_scored(score):
+    stdin = post("x" * 5000) + b"\n" + post("short", id="after")
+    code, lines, _ = score("--set", "limits.record_bytes=1000", stdin=stdin)
+    assert code == Exit.DATA
+    assert lines[0]["reason"] == "too_large"
+    assert lines[1]["id"] == "after"
+
+
+def test_media_and_text_files_are_events_of_their_own(score, tmp_path):
+    (tmp_path / "picture").write_bytes(png())
+    (tmp_path / "sound.ogg").write_bytes(media("melody.ogg"))
+    (tmp_path / "words.txt").write_text("good morning")
+    (tmp_path / "more.jsonl").write_bytes(post("and lines", id="last"))
+    files = [tmp_path / name for name in ("picture", "sound.ogg", "words.txt", "more.jsonl")]
+    code, lines, said = score(*files)
+    assert code == Exit.OK, said
+    scored = [
+        {i["modality"] for i in line["inputs"] if i["status"] in ("scored", "truncated")} for line in lines
+    ]
+    assert scored == [{"image"}, {"audio"}, {"text"}, {"text"}]
+
+
+def test_a_json_file_may_spread_one_event_over_lines(score, tmp_path):
+    (tmp_path / "event.json").write_text(json.dumps({"id": "wide", "text": "hello"}, indent=2))
+    code, lines, _ = score(tmp_path / "event.json")
+    assert code == Exit.OK
+    assert [line["id"] for line in lines] == ["wide"]
+
+
+def test_a_file_of_unknown_kind_exits_65_and_names_what_is_known(score, tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42")
+    code, _, said = score(tmp_path / "film.mp4")
+    assert code == Exit.DATA
+    assert "film.mp4" in said
+    assert "JPEG" in said
+
+
+def test_standard_output_is_a_stream(tiny):
+    """The first scores come while the input is still open: memory does not grow with the input."""
+    command = [sys.executable, "-m", "service.cli.main", "score", "--bundle", str(tiny)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        for k in range(600):
+            running.stdin.write(post("hello", id=f"e{k}") + b"\n")
+        running.stdin.flush()
+        assert json.loads(running.stdout.readline())["id"] == "e0"
+        running.stdin.close()
+        assert len(running.stdout.read().splitlines()) == 599
+    assert running.returncode == 0
