@@ -17,7 +17,8 @@ from service.cycle import Cycle
 from service.errors import RecordError
 from service.failpoint import FailPoints
 from service.health import Health
-from service.intake.intake import Prepared, fallback_id
+from service.intake.identity import fallback_id
+from service.intake.intake import Prepared
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.sink import Abandoned
 from service.membership import Membership

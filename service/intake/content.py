@@ -13,6 +13,8 @@ from service.errors import RecordError
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 CLOUDEVENTS: Final = "application/cloudevents+json"
+_NO_TEXT: Final = ("image/", "audio/", "application/octet-stream", "application/ogg")
+"""`file --mime` says `image/png; charset=binary`: bytes have no charset."""
 
 _CODECS: Final = re.compile(
     r"ascii|utf_8|utf_16(_[bl]e)?|utf_32(_[bl]e)?|latin_1|iso8859_\d+|cp(125\d|8\d\d|437|1006|949|932|950)"
@@ -50,13 +52,14 @@ def content_of(header: str) -> Content:
     if not header.strip():
         return DEFAULT
     kind, _, parameters = header.partition(";")
-    charset = _charset(parameters)
+    kind = kind.strip().lower()
+    charset = "" if kind.startswith(_NO_TEXT) else _charset(parameters)
     if not charset:
-        return Content(kind.strip().lower())
+        return Content(kind)
     codec = _CHARSETS.get(re.sub(r"[^a-z0-9]+", "_", charset.lower()))
     if codec is None:
         raise RecordError("invalid", "invalid_event", "unknown charset in content-type")
-    return Content(kind.strip().lower(), None if codec == "utf_8" else codec)
+    return Content(kind, None if codec == "utf_8" else codec)
 
 
 def _charset(parameters: str) -> str:

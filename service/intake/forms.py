@@ -49,15 +49,20 @@ def parse(record: Record, limits: Limits) -> Event:
             "invalid", "no_content", "a tombstone" if record.value is None else "an empty value"
         )
     headers = header_map(record) if record.headers else {}
-    kind = headers.get("content-type", b"")[:_CONTENT_TYPE_CHARS].decode("latin-1")
-    content = content_of(kind) if kind else DEFAULT
+    content = content_type(headers) if headers else DEFAULT
     if content.media_type == CLOUDEVENTS:
-        envelope: Envelope = _validated(Envelope, _json(record.value, content))
+        envelope: Envelope = _validated(Envelope, read_json(record.value, content))
         body = _structured(envelope, limits)
     else:
         envelope = binary_envelope(headers) if headers else NONE
         body = _of_bytes(record.value, content, limits)
     return _event(record, headers, envelope, body, limits)
+
+
+def content_type(headers: dict[str, bytes]) -> Content:
+    """What the header `content-type` says, JSON without one. Raises `RecordError` for an unknown charset."""
+    kind = headers.get("content-type", b"")[:_CONTENT_TYPE_CHARS].decode("latin-1")
+    return content_of(kind) if kind else DEFAULT
 
 
 def _structured(envelope: Envelope, limits: Limits) -> _Body:
@@ -92,7 +97,7 @@ def _of_base64(text: str, content: Content, limits: Limits) -> _Body:
 
 def _of_bytes(value: bytes, content: Content, limits: Limits) -> _Body:
     if content.is_json:
-        return _of_json(_json(value, content), limits)
+        return _of_json(read_json(value, content), limits)
     if content.media_type == TEXT:
         return _Body(EventModel.model_construct(text=_text(value, content)), [])
     if _is_media(content):
@@ -137,7 +142,8 @@ def _validated(model: type[Any], tree: Any) -> Any:
         raise RecordError("invalid", "invalid_event", f"{place}: {first['type']}") from None
 
 
-def _json(value: bytes, content: Content) -> Any:
+def read_json(value: bytes, content: Content) -> Any:
+    """The value as a tree, in the charset of its content type. Raises `RecordError` invalid_json."""
     if content.codec is None:
         return load(value)
     try:

@@ -13,9 +13,9 @@ from engines.batch import Example, Int32
 from engines.preprocess.text import TextEncoder
 from service.config import Limits
 from service.errors import RecordError
-from service.event import ID_CHARS, Event, Media
-from service.intake.envelope import EVENT_ID, header_map, position_id
+from service.event import Event, Media
 from service.intake.forms import parse
+from service.intake.identity import identify
 from service.intake.pool import DecodePool
 from service.intake.process import DecodedMedia
 from service.record import Record
@@ -87,7 +87,7 @@ class Intake:
             event = parse(record, self._limits)
             drop = self._too_old(event)
         except RecordError as error:
-            return Pending(fallback_id(record), failure=error)
+            return Pending(identify(record, self._limits), failure=error)
         if drop is not None:
             stale = RecordError("expired", "too_old", f"over {self._limits.event_age:g} s old")
             return Pending(event.id, event, stale, drop)
@@ -154,13 +154,3 @@ def _complete(inputs: list[InputReport]) -> list[InputReport]:
         for name, absent in _ABSENT.items()
         for entry in ([item for item in inputs if item.modality == name] or [absent])
     ]
-
-
-def fallback_id(record: Record) -> str:
-    """The id of a record that could not be read: the one that redrive gave it, else where it lies."""
-    given = header_map(record).get(EVENT_ID, b"") if record.headers else b""
-    try:
-        text = given.decode()
-    except UnicodeDecodeError:
-        text = ""
-    return text if 0 < len(text) <= ID_CHARS else position_id(record)

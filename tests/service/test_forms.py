@@ -302,6 +302,11 @@ def test_raw_media_needs_no_cloudevents_headers():
     assert event(WAV, "Audio/X-WAV", ce_id="1", ce_source="s").id == "s#1"
 
 
+def test_a_charset_means_nothing_to_raw_media():
+    assert event(PNG, "image/png; charset=binary").media[0].data == PNG
+    assert event(WAV, "application/octet-stream; charset=klingon").media[0].data == WAV
+
+
 def test_media_is_taken_for_what_its_bytes_show():
     assert event(PNG, "image/jpeg").media[0].media_type == "image/png"
     assert event(PNG, "application/octet-stream").media[0].modality == "image"

@@ -139,6 +139,47 @@ def test_an_unreadable_record_is_named_by_its_header_or_its_place(prepare):
     assert prepare(b"{", headers=[("tidegate-event-id", b"x" * 300)]).event_id == "t/0/7"
 
 
+CE = [("ce_id", b"1"), ("ce_source", b"/s")]
+STRUCTURED = "application/cloudevents+json"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "headers", "expected"),
+    [
+        ({"id": "a"}, None, (), "a"),
+        ({"id": "a", "text": 5}, None, CE, "a"),
+        ({"id": "a", "text": "x", "image": [{"url": "https://x/y"}] * 9}, None, (), "a"),
+        ({"id": "a"}, None, [("tidegate-event-id", b"given")], "given"),
+        ({"id": "x" * 257, "text": "x"}, None, (), "t/0/7"),
+        ({"id": 5, "text": "x"}, None, CE, "/s#1"),
+        ([], None, CE, "/s#1"),
+        (b"{", None, CE, "/s#1"),
+        (b"", None, CE, "/s#1"),
+        (b"\xff", "text/plain", CE, "/s#1"),
+        (b"<a/>", "text/html", CE, "/s#1"),
+        ({"id": "1", "source": "/s"}, STRUCTURED, (), "/s#1"),
+        ({"id": "1", "source": "/s", "data": {"id": "a"}}, STRUCTURED, (), "a"),
+        ({"id": 1, "source": "/s", "data": 5}, STRUCTURED, (), "t/0/7"),
+        (
+            {"id": "1", "source": "s" * 256, "data": 5},
+            STRUCTURED,
+            (),
+            hashlib.sha256(b"s" * 256 + b"#1").hexdigest(),
+        ),
+    ],
+)
+def test_what_cannot_be_scored_still_has_the_id_it_names(prepare, value, kind, headers, expected):
+    value = value if isinstance(value, bytes) else json.dumps(value).encode()
+    got = prepare(value, kind, headers=headers)
+    assert got.failure is not None
+    assert got.event_id == expected
+
+
+def test_a_record_over_the_limit_is_not_read_for_its_id(prepare):
+    assert prepare({"id": "a", "text": "x" * 99}, record_bytes=50).event_id == "t/0/7"
+    assert prepare({"id": "a", "text": "x" * 99}, headers=CE, record_bytes=50).event_id == "/s#1"
+
+
 def mutated(rng):
     """A record grown from a good one by random damage to its value, headers and structure."""
     seeds = [
