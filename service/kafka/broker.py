@@ -26,8 +26,12 @@ START_SECONDS = 90.0
 # Kills the broker's process group and removes its folder when our end of the pipe closes, whatever ended us.
 WATCHDOG = """
 while read -r line; do group=$line; done
-[ -n "$group" ] && kill -9 -- "-$group" 2>/dev/null
-[ -n "$1" ] && rm -rf -- "$1"
+[ -n "$group" ] && kill -s KILL -- "-$group" 2>/dev/null
+for again in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf -- "$1" 2>/dev/null
+    [ -e "$1" ] || break
+    sleep 0.3  # the dying broker may still write
+done
 """
 
 

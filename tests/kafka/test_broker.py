@@ -28,7 +28,7 @@ def alive(pid: int) -> bool:
 
 
 def gone(pid: int, folder: Path) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         if not alive(pid) and not folder.exists():
             return True
