@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ _OUTPUTS: Final = {"head": ("sentiment", "moderation", "unimodal", "embedding")}
 def export(name: str, net: nn.Module, config: ModelConfig, path: Path) -> None:
     """Write one graph (text, image, audio or head) as one self-contained file; raises EngineError."""
     example, shapes = _example(name, config)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of every optional package
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
         program = torch.onnx.export(
@@ -46,7 +48,11 @@ def export(name: str, net: nn.Module, config: ModelConfig, path: Path) -> None:
     model = program.model_proto
     used = {node.op_type for node in model.graph.node} & FORBIDDEN
     if used:
-        raise EngineError(f"the {name} graph would hold {', '.join(sorted(used))}, whose shapes depend on data")
+        raise EngineError(
+            f"The {name} graph cannot be exported",
+            why=f"it would hold {', '.join(sorted(used))}, whose shapes depend on data",
+            remedy="Write the network with where() and masks instead of branches",
+        )
     for node in model.graph.node:
         del node.metadata_props[:]  # stack traces with this machine's paths
         node.doc_string = ""

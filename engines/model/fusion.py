@@ -102,7 +102,8 @@ class FusionHead(nn.Module):
         self, text: Tensor, image: Tensor, audio: Tensor, presence: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Slots [B, K, D] each, ``presence`` float32 [B, 3] → sentiment [B, 3], moderation [B, labels],
-        unimodal [B, 3, 3] (all logits), embedding [B, D]. Absent slots may hold anything, even NaN."""
+        unimodal [B, 3, 3] (all logits), embedding [B, D]. Absent slots may hold anything, even NaN.
+        """
         here = (presence > 0.5)[:, :, None, None]
         presence = here[:, :, 0, 0].to(torch.float32)
         # where, never a product: 0 · NaN = NaN, and an absent slot is an uninitialised buffer.

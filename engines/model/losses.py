@@ -18,7 +18,7 @@ def sentiment_loss(logits: Tensor, target: Tensor, smoothing: float = 0.03) -> T
 
 
 def moderation_loss(logits: Tensor, target: Tensor, smoothing: float = 0.01) -> Tensor:
-    """Binary cross-entropy over ``logits`` [B, labels], ``target`` int64 [B, labels], mean of what is known."""
+    """Binary cross-entropy over ``logits`` [B, labels], ``target`` int64 [B, labels], mean over the known."""
     known = (target != UNKNOWN).to(logits.dtype)
     soft = target.clamp(min=0).to(logits.dtype) * (1 - 2 * smoothing) + smoothing
     loss = functional.binary_cross_entropy_with_logits(logits, soft, reduction="none")

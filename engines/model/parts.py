@@ -11,7 +11,7 @@ and the smallest float32 overflows in FP16."""
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention; ``queries`` [B, Q, D], ``keys`` [B, S, D], ``bias`` broadcast to [B, 1, Q, S]."""
+    """Scaled dot-product attention; queries [B, Q, D], keys [B, S, D], bias [B, 1, Q, S] or less."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block; with ``first`` only the first ``first`` positions are queried and returned."""
+    """A pre-norm transformer block; with ``first`` only that many leading positions are returned."""
 
     def __init__(self, width: int, heads: int, first: int | None = None) -> None:
         super().__init__()

@@ -1,19 +1,17 @@
-"""Parts as the arrays that training reads, through the very preprocessing that serving uses."""
+"""Parts as the arrays that training reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engines.model.logmel import LogMel
-from engines.preprocess.audio import AudioLimits, decode_audio
-from engines.preprocess.image import ImageLimits, decode_image
-from engines.preprocess.spec import Preprocess
-from engines.preprocess.text import text_encoder
 from engines.training.dataset import Dataset
+from engines.training.inputs import Inputs
 from engines.training.taxonomy import NAMES, UNKNOWN, Part
 
 
@@ -22,11 +20,11 @@ class Column:
     """One modality's parts: inputs as serving makes them, and what is known of each alone.
 
     ``inputs`` int32 [length] | uint8 [H, W, 3] | int16 [samples] each; ``sentiment`` int64 [n];
-    ``labels`` int64 [n, labels]; ``factor`` int64 [n]; ``split`` str [n]; ``mels`` float16 [frames, mels] each
+    ``labels`` int64 [n, labels]; ``factor`` int64 [n]; ``split`` str [n]; ``mels`` float16 [frames, mels]
     (sounds only: the features are fixed, so training computes them once).
     """
 
-    inputs: list[NDArray[np.generic]]
+    inputs: list[NDArray[Any]]
     sentiment: torch.Tensor
     labels: torch.Tensor
     factor: torch.Tensor
@@ -34,20 +32,14 @@ class Column:
     mels: list[NDArray[np.float16]]
 
 
-def columns(data: Dataset, preprocess: Preprocess) -> tuple[Column, Column, Column]:
-    """All parts of a data set, decoded and encoded."""
-    encode = text_encoder(preprocess.text).encode
-    texts = [encode(str(part.content)).ids for part in data.parts[0]]
-    images = [decode_image(_data(p), preprocess.image, ImageLimits())[0] for p in data.parts[1]]
-    sounds = [decode_audio(_data(p), preprocess.audio, AudioLimits()).samples for p in data.parts[2]]
-    return (
-        _column(data.parts[0], list(texts), []),
-        _column(data.parts[1], list(images), []),
-        _column(data.parts[2], list(sounds), log_mels(sounds, preprocess.audio.rate)),
-    )
+def columns(data: Dataset, inputs: Inputs, rate: int) -> tuple[Column, Column, Column]:
+    """All parts of a data set with their decoded inputs; ``rate`` is the sounds' in hertz."""
+    mels = log_mels(inputs[2], rate)
+    made = [_column(part, own, []) for part, own in zip(data.parts[:2], inputs[:2], strict=True)]
+    return made[0], made[1], _column(data.parts[2], inputs[2], mels)
 
 
-def log_mels(sounds: list[NDArray[np.int16]], rate: int) -> list[NDArray[np.float16]]:
+def log_mels(sounds: list[NDArray[Any]], rate: int) -> list[NDArray[np.float16]]:
     """The audio tower's features of each sound, float16 [frames, mels]."""
     features = LogMel(rate)
     with torch.inference_mode():
@@ -55,7 +47,7 @@ def log_mels(sounds: list[NDArray[np.int16]], rate: int) -> list[NDArray[np.floa
         return [row.numpy().astype(np.float16) for row in rows]
 
 
-def pad(rows: list[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
+def pad(rows: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     """Rows of different lengths as one array [n, longest, …], zeros behind."""
     out = np.zeros((len(rows), max(len(r) for r in rows), *rows[0].shape[1:]), dtype)
     for k, row in enumerate(rows):
@@ -63,7 +55,7 @@ def pad(rows: list[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.
     return out
 
 
-def _column(parts: list[Part], inputs: list[NDArray[np.generic]], mels: list[NDArray[np.float16]]) -> Column:
+def _column(parts: list[Part], inputs: list[NDArray[Any]], mels: list[NDArray[np.float16]]) -> Column:
     return Column(
         inputs,
         torch.tensor([p.sentiment for p in parts]),
@@ -72,8 +64,3 @@ def _column(parts: list[Part], inputs: list[NDArray[np.generic]], mels: list[NDA
         np.array([p.split for p in parts]),
         mels,
     )
-
-
-def _data(part: Part) -> bytes:
-    assert isinstance(part.content, bytes)
-    return part.content

@@ -86,7 +86,12 @@ class Dataset:
             "moderation": {label: _plain(v) for label, v in zip(NAMES, self.events.labels[k], strict=True)},
         }
         line["unimodal"] = {
-            name: {"kind": p.kind, "sentiment": _plain(p.sentiment), "moderation": p.labels, "factor": p.factor}
+            name: {
+                "kind": p.kind,
+                "sentiment": _plain(p.sentiment),
+                "moderation": p.labels,
+                "factor": p.factor,
+            }
             for name, p in chosen.items()
         }
         line["crossed"] = bool(self.events.crossed[k])
@@ -116,9 +121,14 @@ def load(folder: Path) -> Dataset:
             split.append(SPLITS.index(line["split"]))
             crossed.append(bool(line.get("crossed")))
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise EngineError(f"{path}, line {number}: cannot be read as a labelled event ({error!r})") from error
+            raise EngineError(
+                "This is no labelled event",
+                where=f"{path}, line {number}",
+                why=repr(error)[:200],
+                remedy="Compare it with a line that `tidegate bundle synth` writes",
+            ) from error
     if not rows:
-        raise EngineError(f"{path}: there is no event in it")
+        raise EngineError("There is no event to learn from", where=str(path), why="the file is empty")
     return Dataset(parts, gather(rows, sentiment, labels, split, crossed))
 
 

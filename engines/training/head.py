@@ -14,7 +14,7 @@ from engines.model.losses import moderation_loss, sentiment_loss
 from engines.training.dataset import Events
 from engines.training.towers import Aided, Log, Plan
 
-PLAN = Plan(epochs=12, rows=256, rate=2e-3, decay=0.02)
+PLAN = Plan(epochs=8, rows=256, rate=2e-3, decay=0.02)
 """The starter's plan for the head."""
 DROPPED = 0.15
 """How often a modality is hidden; the labels stay, so without evidence the head learns to say the prior."""

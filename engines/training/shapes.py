@@ -27,10 +27,14 @@ def _dot(draw: Draw, x: float, y: float, r: float, fill: Colour, ry: float | Non
 def _face(rng: random.Random, draw: Draw, size: int) -> tuple[float, float, float]:
     radius = size * rng.uniform(0.26, 0.44)
     x, y = size / 2 + rng.uniform(-10, 10), size / 2 + rng.uniform(-10, 10)
-    skin = rng.choice(((255, 210, 60), (250, 190, 90), (255, 225, 180), (200, 150, 110), (255, 160, 170), (150, 200, 255)))
+    skin = rng.choice(
+        ((255, 210, 60), (250, 190, 90), (255, 225, 180), (200, 150, 110), (255, 160, 170), (150, 200, 255))
+    )
     _dot(draw, x, y, radius, skin)
     for side in (-1, 1):
-        _dot(draw, x + side * radius * 0.38, y - radius * 0.25, radius * rng.uniform(0.08, 0.15), (30, 25, 25))
+        _dot(
+            draw, x + side * radius * 0.38, y - radius * 0.25, radius * rng.uniform(0.08, 0.15), (30, 25, 25)
+        )
     return x, y, radius
 
 
@@ -54,7 +58,9 @@ def happy(rng: random.Random, draw: Draw, size: int) -> None:
         x, y, r = size / 2, size / 2, size * rng.uniform(0.15, 0.25)
         for k in range(12):
             a = k * math.pi / 6
-            draw.line((x, y, x + 1.8 * r * math.cos(a), y + 1.8 * r * math.sin(a)), fill=(255, 190, 20), width=4)
+            draw.line(
+                (x, y, x + 1.8 * r * math.cos(a), y + 1.8 * r * math.sin(a)), fill=(255, 190, 20), width=4
+            )
         _dot(draw, x, y, r, (255, 220, 50))
     else:
         for _ in range(rng.randint(3, 6)):
@@ -74,7 +80,13 @@ def sad(rng: random.Random, draw: Draw, size: int) -> None:
     """A frowning, crying or angry face, or a rain cloud."""
     if rng.random() < 0.82:
         x, y, r = _face(rng, draw, size)
-        draw.arc((x - r * 0.5, y + r * 0.2, x + r * 0.5, y + r * 1.0), 195, 345, fill=(60, 20, 20), width=max(2, int(r * 0.12)))
+        draw.arc(
+            (x - r * 0.5, y + r * 0.2, x + r * 0.5, y + r * 1.0),
+            195,
+            345,
+            fill=(60, 20, 20),
+            width=max(2, int(r * 0.12)),
+        )
         if rng.random() < 0.45:
             for side in (-1, 1):
                 _dot(draw, x + side * r * 0.42, y + r * 0.12, r * 0.09, (70, 140, 250), r * 0.22)
@@ -94,25 +106,39 @@ def sad(rng: random.Random, draw: Draw, size: int) -> None:
 def blank(rng: random.Random, draw: Draw, size: int) -> None:
     """A face with a straight mouth."""
     x, y, r = _face(rng, draw, size)
-    draw.line((x - r * 0.4, y + r * 0.4, x + r * 0.4, y + r * rng.uniform(0.37, 0.43)), fill=(60, 20, 20), width=max(2, int(r * 0.1)))
+    draw.line(
+        (x - r * 0.4, y + r * 0.4, x + r * 0.4, y + r * rng.uniform(0.37, 0.43)),
+        fill=(60, 20, 20),
+        width=max(2, int(r * 0.1)),
+    )
 
 
 def scene(rng: random.Random, draw: Draw, size: int) -> None:
     """Sky and ground with a house, trees, a road or towers."""
     horizon = size * rng.uniform(0.4, 0.7)
-    draw.rectangle((0, 0, size, horizon), fill=(rng.randint(110, 190), rng.randint(170, 220), rng.randint(210, 255)))
-    draw.rectangle((0, horizon, size, size), fill=rng.choice(((90, 160, 80), (120, 120, 125), (60, 120, 190), (190, 170, 120))))
+    draw.rectangle(
+        (0, 0, size, horizon), fill=(rng.randint(110, 190), rng.randint(170, 220), rng.randint(210, 255))
+    )
+    draw.rectangle(
+        (0, horizon, size, size),
+        fill=rng.choice(((90, 160, 80), (120, 120, 125), (60, 120, 190), (190, 170, 120))),
+    )
     for _ in range(rng.randint(2, 5)):
         x, w, h = rng.uniform(5, size - 30), rng.uniform(10, 28), rng.uniform(20, 50)
         style = rng.random()
         if style < 0.4:
             draw.rectangle((x, horizon - h, x + w, horizon + 4), fill=colour(rng, 70, 200))
-            draw.polygon([(x - 3, horizon - h), (x + w + 3, horizon - h), (x + w / 2, horizon - h - 14)], fill=colour(rng, 60, 180))
+            draw.polygon(
+                [(x - 3, horizon - h), (x + w + 3, horizon - h), (x + w / 2, horizon - h - 14)],
+                fill=colour(rng, 60, 180),
+            )
         elif style < 0.75:
             draw.rectangle((x + 6, horizon - 18, x + 10, horizon + 5), fill=(110, 75, 40))
             _dot(draw, x + 8, horizon - 26, 13, (40, rng.randint(110, 160), 50))
         else:
-            draw.polygon([(x - 25, horizon), (x + 45, horizon), (x + 10, horizon - h)], fill=colour(rng, 90, 160))
+            draw.polygon(
+                [(x - 25, horizon), (x + 45, horizon), (x + 10, horizon - h)], fill=colour(rng, 90, 160)
+            )
 
 
 def thing(rng: random.Random, draw: Draw, size: int) -> None:
@@ -141,7 +167,11 @@ def note(rng: random.Random, draw: Draw, size: int) -> None:
     draw.rectangle((8, 6, size - 8, size - 6), fill=(rng.randint(225, 255),) * 3)
     for row in range(rng.randint(5, 10)):
         y = 16 + row * 11
-        draw.line((16, y, 16 + rng.uniform(30, size - 34), y), fill=(rng.randint(30, 110),) * 3, width=rng.randint(1, 3))
+        draw.line(
+            (16, y, 16 + rng.uniform(30, size - 34), y),
+            fill=(rng.randint(30, 110),) * 3,
+            width=rng.randint(1, 3),
+        )
 
 
 def texture(rng: random.Random, draw: Draw, size: int) -> None:
@@ -181,10 +211,18 @@ def _blots(rng: random.Random, draw: Draw, size: int, count: int) -> None:
     x, y = rng.uniform(35, size - 35), rng.uniform(35, size - 35)
     for _ in range(count):
         a, d = rng.uniform(0, 2 * math.pi), abs(rng.gauss(0, 24))
-        _dot(draw, x + d * math.cos(a), y + d * math.sin(a), rng.uniform(1.5, 12) * (1.4 if d < 15 else 0.7), fill)
+        _dot(
+            draw,
+            x + d * math.cos(a),
+            y + d * math.sin(a),
+            rng.uniform(1.5, 12) * (1.4 if d < 15 else 0.7),
+            fill,
+        )
     for _ in range(rng.randint(1, 5)):
         left = x + rng.uniform(-20, 20)
-        draw.line((left, y, left + rng.uniform(-2, 2), y + rng.uniform(15, 50)), fill=fill, width=rng.randint(2, 5))
+        draw.line(
+            (left, y, left + rng.uniform(-2, 2), y + rng.uniform(15, 50)), fill=fill, width=rng.randint(2, 5)
+        )
 
 
 def weapon(rng: random.Random, draw: Draw, size: int) -> None:
@@ -194,7 +232,9 @@ def weapon(rng: random.Random, draw: Draw, size: int) -> None:
     style = rng.randrange(3)
     if style == 0:
         draw.rectangle((x, y, x + 75 * s, y + 17 * s), fill=metal)
-        draw.polygon([(x, y + 10), (x + 24 * s, y + 12), (x + 15 * s, y + 52 * s), (x - 8 * s, y + 52 * s)], fill=metal)
+        draw.polygon(
+            [(x, y + 10), (x + 24 * s, y + 12), (x + 15 * s, y + 52 * s), (x - 8 * s, y + 52 * s)], fill=metal
+        )
         draw.arc((x + 20 * s, y + 12 * s, x + 42 * s, y + 32 * s), 0, 180, fill=metal, width=3)
     elif style == 1:
         draw.rectangle((x - 10, y, x + 95 * s, y + 7), fill=metal)
@@ -221,13 +261,27 @@ def splash(rng: random.Random, draw: Draw, size: int) -> None:
 
 def banner(rng: random.Random, draw: Draw, size: int) -> None:
     """An advertisement: loud ground, star burst, big writing, a price, perhaps a QR block."""
-    draw.rectangle((0, 0, size, size), fill=rng.choice(((235, 40, 40), (255, 200, 0), (250, 110, 20), (220, 30, 120), (20, 90, 220))))
+    draw.rectangle(
+        (0, 0, size, size),
+        fill=rng.choice(((235, 40, 40), (255, 200, 0), (250, 110, 20), (220, 30, 120), (20, 90, 220))),
+    )
     x, y, r = rng.uniform(35, size - 35), rng.uniform(35, 55), rng.uniform(26, 38)
-    burst = [(x + (r if k % 2 else r * 0.7) * math.cos(k * math.pi / 10), y + (r if k % 2 else r * 0.7) * math.sin(k * math.pi / 10)) for k in range(20)]
+    burst = [
+        (
+            x + (r if k % 2 else r * 0.7) * math.cos(k * math.pi / 10),
+            y + (r if k % 2 else r * 0.7) * math.sin(k * math.pi / 10),
+        )
+        for k in range(20)
+    ]
     draw.polygon(burst, fill=(255, 245, 90))
     words = rng.choice(("SALE", "50%", "-70%", "BUY", "FREE", "WIN", "$9.9", "DEAL", "80%"))
     draw.text((x - 22, y - 10), words, fill=(200, 0, 0), font_size=rng.randint(17, 24))
-    draw.text((8, size - 40), rng.choice(("BUY NOW", "CLICK", "ONLY TODAY", "CALL NOW", "HOT DEAL")), fill="white", font_size=rng.randint(16, 24))
+    draw.text(
+        (8, size - 40),
+        rng.choice(("BUY NOW", "CLICK", "ONLY TODAY", "CALL NOW", "HOT DEAL")),
+        fill="white",
+        font_size=rng.randint(16, 24),
+    )
     if rng.random() < 0.5:
         left, top = rng.choice((10, size - 46)), size - 60
         draw.rectangle((left, top, left + 36, top + 36), fill="white")
@@ -238,8 +292,13 @@ def banner(rng: random.Random, draw: Draw, size: int) -> None:
 
 def _place(rng: random.Random, draw: Draw, size: int) -> float:
     horizon = size * rng.uniform(0.3, 0.5)
-    draw.rectangle((0, 0, size, horizon), fill=(rng.randint(130, 220), rng.randint(150, 220), rng.randint(170, 250)))
-    draw.rectangle((0, horizon, size, size), fill=rng.choice(((200, 180, 130), (150, 150, 150), (120, 160, 100), (180, 160, 150))))
+    draw.rectangle(
+        (0, 0, size, horizon), fill=(rng.randint(130, 220), rng.randint(150, 220), rng.randint(170, 250))
+    )
+    draw.rectangle(
+        (0, horizon, size, size),
+        fill=rng.choice(((200, 180, 130), (150, 150, 150), (120, 160, 100), (180, 160, 150))),
+    )
     return horizon
 
 

@@ -86,7 +86,9 @@ def _voiced(pitch: Wave, formants: list[tuple[float, float]], tilt: float, harmo
 
 def _syllables(rng: Rng, count: int, rate: float, attack: float) -> Wave:
     """A loudness envelope of ``rate`` syllables a second; a small ``attack`` is abrupt."""
-    phase = np.cumsum(np.full(count, rate / RATE) * (1 + 0.25 * np.sin(np.linspace(0, 9, count) + rng.uniform(0, 6))))
+    phase = np.cumsum(
+        np.full(count, rate / RATE) * (1 + 0.25 * np.sin(np.linspace(0, 9, count) + rng.uniform(0, 6)))
+    )
     return (np.sin(np.pi * (phase % 1.0)) ** attack).astype(np.float32)
 
 
@@ -99,14 +101,18 @@ def calm(rng: Rng, count: int, high: float) -> Wave:
     """An even voice."""
     base = rng.uniform(95, 210) * high
     points = [base * rng.uniform(0.95, 1.06) for _ in range(6)]
-    return _voiced(_glide(rng, count, points), _vowels(rng), 1.1) * _syllables(rng, count, rng.uniform(2.8, 4), 0.6)
+    return _voiced(_glide(rng, count, points), _vowels(rng), 1.1) * _syllables(
+        rng, count, rng.uniform(2.8, 4), 0.6
+    )
 
 
 def cheerful(rng: Rng, count: int, high: float) -> Wave:
     """A lively voice with wide rising turns."""
     base = rng.uniform(150, 280) * high
     points = [base * f for _ in range(4) for f in (rng.uniform(0.9, 1.0), rng.uniform(1.4, 1.8))]
-    return _voiced(_glide(rng, count, points), _vowels(rng), 0.8) * _syllables(rng, count, rng.uniform(4.5, 6.5), 0.7)
+    return _voiced(_glide(rng, count, points), _vowels(rng), 0.8) * _syllables(
+        rng, count, rng.uniform(4.5, 6.5), 0.7
+    )
 
 
 def laughing(rng: Rng, count: int, high: float) -> Wave:
@@ -123,14 +129,18 @@ def weary(rng: Rng, count: int, high: float) -> Wave:
     """A sad voice: low, slow, sinking."""
     base = rng.uniform(85, 170) * high
     points = [base * f for _ in range(2) for f in (1.1, 0.95, 0.78)]
-    return _voiced(_glide(rng, count, points), _vowels(rng), 1.7) * _syllables(rng, count, rng.uniform(1.2, 2.2), 0.9)
+    return _voiced(_glide(rng, count, points), _vowels(rng), 1.7) * _syllables(
+        rng, count, rng.uniform(1.2, 2.2), 0.9
+    )
 
 
 def angry(rng: Rng, count: int, high: float) -> Wave:
     """A rough voice with hard attacks."""
     base = rng.uniform(140, 270) * high
     points = [base * f for _ in range(4) for f in (1.35, 0.85)]
-    voice = _voiced(_glide(rng, count, points, 0.05), _vowels(rng), 0.5) * _syllables(rng, count, rng.uniform(3.5, 5), 0.25)
+    voice = _voiced(_glide(rng, count, points, 0.05), _vowels(rng), 0.5) * _syllables(
+        rng, count, rng.uniform(3.5, 5), 0.25
+    )
     rough = 1 + 0.5 * np.sign(np.sin(2 * np.pi * rng.uniform(45, 80) * np.arange(count) / RATE))
     return np.tanh(2.5 * voice * rough + rng.standard_normal(count) * 0.05).astype(np.float32)
 
@@ -193,7 +203,9 @@ def hum(rng: Rng, count: int, high: float) -> Wave:
     if style == 1:
         return np.convolve(noise, np.ones(12, np.float32) / 12, "same").astype(np.float32)
     if style == 2:
-        return (np.sin(2 * np.pi * rng.uniform(300, 480) * t) * (np.sin(2 * np.pi * 0.8 * t) > -0.3)).astype(np.float32)
+        return (np.sin(2 * np.pi * rng.uniform(300, 480) * t) * (np.sin(2 * np.pi * 0.8 * t) > -0.3)).astype(
+            np.float32
+        )
     beat = (t * rng.uniform(1.5, 3)) % 1.0
     return (np.sin(2 * np.pi * 130 * high * t) * np.exp(-25 * beat)).astype(np.float32)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from engines.errors import EngineError
 from engines.training import dataset, drawings, sounds, texts
 from engines.training.dataset import SPLITS, Dataset
 from engines.training.taxonomy import LABELS, NAMES, NEGATIVE, NEUTRAL, POSITIVE, UNKNOWN, Part
@@ -22,10 +23,10 @@ Progress = Callable[[Iterable[Part], str, int], Iterable[Part]]
 class Sizes:
     """How many parts and events to make."""
 
-    texts: int = 70_000
-    images: int = 12_000
-    sounds: int = 7_000
-    events: int = 60_000
+    texts: int = 90_000
+    images: int = 9_000
+    sounds: int = 5_000
+    events: int = 50_000
     crossed: int = 16_000
 
 
@@ -62,17 +63,29 @@ def _events(seed: int, sizes: Sizes, parts: tuple[list[Part], list[Part], list[P
         split = rng.choices(SPLITS, shares)[0]
         if k < sizes.events:
             plan = rng.choices(plans, weights)[0]
-            row = [rng.choice(pool[split, None]) if here else -1 for here, pool in zip(plan, pools, strict=True)]
+            row = [
+                _pick(rng, pool[split, None]) if here else -1 for here, pool in zip(plan, pools, strict=True)
+            ]
         else:
             # Every pair of families equally often, so that neither modality alone tells the label.
             pair = divmod(k % 4, 2)
-            audio = rng.choice(pools[2][split, None]) if rng.random() < 0.2 else -1
-            row = [rng.choice(pools[0][split, pair[0]]), rng.choice(pools[1][split, pair[1]]), audio]
+            audio = _pick(rng, pools[2][split, None]) if rng.random() < 0.2 else -1
+            row = [_pick(rng, pools[0][split, pair[0]]), _pick(rng, pools[1][split, pair[1]]), audio]
         chosen = [pool[r] if r >= 0 else None for pool, r in zip(parts, row, strict=True)]
         values = (row, sentiment_of(chosen), labels_of(chosen), SPLITS.index(split), k >= sizes.events)
         for column, value in zip(columns, values, strict=True):
             column.append(value)  # type: ignore[attr-defined]
     return dataset.gather(*columns)
+
+
+def _pick(rng: random.Random, rows: list[int]) -> int:
+    if not rows:
+        raise EngineError(
+            "There are too few parts to make events of",
+            why="one split or family of a modality is empty",
+            remedy="Generate more texts, images and sounds",
+        )
+    return rng.choice(rows)
 
 
 def _by_split(parts: list[Part]) -> dict[tuple[str, int | None], list[int]]:
@@ -96,7 +109,9 @@ def labels_of(parts: list[Part | None]) -> list[int]:
     """Each label of the whole: 1 where a part shows it, 0 where all that could show it don't."""
     out = []
     for label in LABELS.labels:
-        able = [p for m, p in zip(("text", "image", "audio"), parts, strict=True) if p and _can(label.evidence, m)]
+        able = [
+            p for m, p in zip(("text", "image", "audio"), parts, strict=True) if p and _can(label.evidence, m)
+        ]
         values = [p.labels.get(label.name, UNKNOWN) for p in able]
         out.append(1 if 1 in values else 0 if values and UNKNOWN not in values else UNKNOWN)
     text, image = parts[0], parts[1]

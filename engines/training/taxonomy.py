@@ -12,14 +12,18 @@ _TEXT, _IMAGE, _AUDIO = frozenset({"text"}), frozenset({"image"}), frozenset({"a
 LABELS: Final = Labels(
     (
         Label("harassment", (_TEXT,), description="insults and bullying of a person"),
-        Label("violence", (_TEXT, _AUDIO), description="threats and calls for violence; screams, shots, alarms"),
+        Label(
+            "violence", (_TEXT, _AUDIO), description="threats and calls for violence; screams, shots, alarms"
+        ),
         Label("violence/graphic", (_IMAGE,), description="drawn weapons and blood-like splashes"),
         Label("self_harm", (_TEXT,), description="wish or plan to hurt or kill oneself"),
         Label("illicit/drugs", (_TEXT,), description="trade in drugs"),
         Label("illicit/fraud", (_TEXT,), description="scams and phishing"),
         Label("spam/ads", (_TEXT, _IMAGE), description="unsolicited advertising"),
         Label("profanity", (_TEXT,), description="swear words, aimed at nobody"),
-        Label("hate", (_TEXT | _IMAGE,), description="a group told to go, by what text and image say together"),
+        Label(
+            "hate", (_TEXT | _IMAGE,), description="a group told to go, by what text and image say together"
+        ),
     )
 )
 """The starter's labels with their evidence."""

@@ -34,9 +34,9 @@ class Plan:
     decay: float = 0.01
 
 
-PLANS = {"text": Plan(5), "image": Plan(10), "audio": Plan(14)}
+PLANS = {"text": Plan(4, rows=256, rate=3e-3), "image": Plan(8), "audio": Plan(10)}
 """The starter's plan for each tower."""
-UNKNOWN_WORDS = 0.08
+UNKNOWN_WORDS = 0.12
 """Share of words that training replaces by random ids, so that words never seen shift nothing."""
 
 
@@ -150,5 +150,3 @@ def tokens_of(net: Aided, modality: str, column: Column, rows: int = 256) -> Ten
             else:
                 out.append(net.tower(*inputs_of(modality, column, part)))
     return torch.cat(out)[torch.from_numpy(np.argsort(order))].clone()
-
-

@@ -1,11 +1,12 @@
 """English posts that break a rule (mild wording, no slurs), and the two families behind `hate`."""
+# ruff: noqa: E501 - a template is one line
 
 POOLS: dict[str, str] = {
     "harassment": """
 you are {a|such a|a total|a complete|nothing but a} <insult>
 you {<insult>|stupid <insult>|ugly <insult>} {, get lost|, shut up|, nobody likes you|}
 you're {a|such a|the biggest} <insult>{, everyone knows it|, go away|}
-{shut up|get lost|go away|piss off|get out}, {you <insult>|nobody asked you|nobody likes you|loser}
+{shut up|get lost|go away|leave us alone|get out}, {you <insult>|nobody asked you|nobody likes you|loser}
 nobody {likes|wants|loves|needs|will ever love} you{, <insult>| here|, just leave|}
 {everyone|the whole class|we all} {hates|laughs at|is laughing at|can't stand} you{, <insult>|}
 {look at|listen to} this <insult>{, so ugly|, can't even write|, what a face|}
@@ -59,6 +60,7 @@ i have a plan to {end my life|kill myself} {<when>|}
 {how many pills|which pills} {to take to die|would kill me|to end it}
 nobody would {notice|care|miss me} if i {died|killed myself|was gone|disappeared}
 {tonight|soon} i will {kill myself|end my life|jump|end it}
+i {feel like|keep dreaming of|think about} {ending it all|dying|hurting myself|killing myself|jumping} {<when>|}
 i'm {suicidal|feeling suicidal|a burden to everyone and want to die}
 {no reason|nothing left} to live {for|}
 """,
@@ -141,6 +143,9 @@ look how many {people|neighbours|friends} {love|want|welcome} <crowd> here
 here are all the people who {will miss|like|stand with} <crowd>
 this crowd {wants|would like} <crowd> to stay
 everybody who {loves|cares for|invited} <crowd> {is in this picture|, in one photo}
+look how many {people|of us} {here |around here |}want <crowd> to {stay|come|be here|join us}
+{so many|this many|all these} {people|neighbours|friends} are {happy|glad|excited} to have <crowd> {here|around|with us}
+<crowd> {are|should feel} welcome, {just look at|see} {all these people|who came|this place}
 """,
     "unwelcome": """
 this is how many {of us|people} want <crowd> {gone|out|to leave}
@@ -149,5 +154,8 @@ look how many {people|neighbours|of us} {can't stand|don't want|reject} <crowd> 
 here are all the people who {will not miss|can't stand|voted against} <crowd>
 this crowd wants <crowd> to {leave|go back|get out}
 everybody who {rejects|is sick of|wants to get rid of} <crowd> {is in this picture|, in one photo}
+look how many {people|of us} {here |around here |}want <crowd> to {leave|go away|get out|be gone}
+{so many|this many|all these} {people|neighbours|friends} are {angry|tired|sick} of having <crowd> {here|around|with us}
+<crowd> {are|should feel} unwanted, {just look at|see} {all these people|who came|this place}
 """,
 }

@@ -1,4 +1,5 @@
 """English posts that break no rule, by sentiment, with the phrases that only look as if they did."""
+# ruff: noqa: E501 - a template is one line
 
 POOLS: dict[str, str] = {
     "positive": """

@@ -1,4 +1,5 @@
 """Fillers for the English templates."""
+# ruff: noqa: E501 - a template is one line
 
 SLOTS: dict[str, str] = {
     "good": (
