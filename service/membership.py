@@ -28,15 +28,13 @@ class Membership:
 
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
         """Note in the group that a try begins here, before its first record: a crash leaves the note."""
+        self.source.mark_all(
+            {each: (s.offset, self._caution.assigned(each, s.offset, s.marker)) for each, s in starts.items()}
+        )
         for partition, start in starts.items():
-            self.source.mark(
-                partition, start.offset, self._caution.assigned(partition, start.offset, start.marker)
-            )
             if start.marker.attempts:
-                log.warning(
-                    "the last run ended in a crash here: careful until past it",
-                    extra={"fields": partition._asdict() | {"offset": start.offset}},
-                )
+                fields = partition._asdict() | {"offset": start.offset}
+                log.warning("the last run ended in a crash here: careful", extra={"fields": fields})
         names = sorted(f"{topic}/{number}" for topic, number in starts)
         log.info("partitions assigned", extra={"fields": {"partitions": names}})
 
