@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,6 +18,7 @@ from service.findings import Finding, Refused
 MAX_BYTES: Final = 1 << 20
 MERGE: Final = "tag:yaml.org,2002:merge"
 PLAIN: Final = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+SYNTAX: Final = "Mend the line; brackets, quotes and indentation are the usual suspects"
 MAX_NODES: Final = 20_000  # aliases that multiply (a "billion laughs") end here
 
 Key = tuple[str | int, ...]
@@ -46,9 +49,9 @@ class Document:
 
 
 def read_document(path: Path, what: str) -> Document:
-    """Read a YAML file; `what` names it in errors. Raises ConfigError."""
+    """Read a YAML file, `-` is standard input; `what` names it in errors. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise _unreadable(what, path, "there is no such file", _siblings(path)) from error
@@ -66,9 +69,9 @@ def read_document(path: Path, what: str) -> Document:
 
 def parse_document(text: str, name: str, what: str = "YAML") -> Document:
     """Parse YAML text; an empty one is an empty mapping. Raises Refused on bad syntax."""
-    loader = yaml.SafeLoader(text)
     document = Document(name, {})
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is not None:
             document.data = _Reader(loader, document).read(node, ())
@@ -77,13 +80,11 @@ def parse_document(text: str, name: str, what: str = "YAML") -> Document:
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         why = ", ".join(part for part in (error.context, error.problem) if part)
         raise Refused([Finding("error", where, f"the {what} is not valid YAML", why, _hint(why))]) from error
-    except yaml.YAMLError as error:
+    except yaml.YAMLError as error:  # a control character, already as the loader is made
         why = getattr(error, "reason", "") or "it cannot be read"
-        raise Refused([Finding("error", name, f"the {what} is not valid YAML", why, "")]) from error
+        raise Refused([Finding("error", name, f"the {what} is not valid YAML", why, SYNTAX)]) from error
     except RecursionError as error:
-        raise Refused([Finding("error", name, f"the {what} is nested too deep", "", "")]) from error
-    finally:
-        loader.dispose()
+        raise Refused([Finding("error", name, f"the {what} is nested too deep", "", SYNTAX)]) from error
     return document
 
 
@@ -148,7 +149,7 @@ class _Reader:
 def _hint(why: str) -> str:
     if "\\t" in why:
         return "Indent with spaces, not tabs"
-    return "Values with ':' or '#' in them need quotes" if "mapping values" in why else ""
+    return "Values with ':' or '#' in them need quotes" if "mapping values" in why else SYNTAX
 
 
 def _siblings(path: Path) -> str:

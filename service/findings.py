@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from service.errors import ConfigError
 
@@ -58,6 +58,31 @@ def refuse_errors(findings: Iterable[Finding]) -> None:
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise Refused(errors)
+
+
+_REMEDIES: Final = (
+    ("int", "Write a whole number, for example 1000"),
+    ("float", "Write a number, for example 2.5"),
+    ("bool", "Write true or false"),
+    ("list", "Write a list, for example [one, two]"),
+    ("dict", "Write a mapping of names to values"),
+    ("model", "Write a section: its keys, indented, each with its value"),
+    ("string_type", "Write one text, in quotes where it could be taken for a number"),
+    ("string_too_long", "Shorten it"),
+    ("string_pattern_mismatch", "Use letters, digits, dots, underscores and hyphens only"),
+    ("literal_error", "Take one of these"),
+    ("too_long", "Leave some out"),
+    ("too_short", "Give at least one"),
+    ("string_too_short", "Give it a value, or leave the key out for its default"),
+    ("greater_than", "Choose a value within the bound"),
+    ("less_than", "Choose a value within the bound"),
+)
+
+
+def remedy_for(fault: str) -> str:
+    """What to do about a value that does not fit, by pydantic's name for the fault; never empty."""
+    said = (remedy for start, remedy in _REMEDIES if fault.startswith(start))
+    return next(said, "`tidegate create` shows its form")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from service.config import Section, Settings
 from service.findings import Finding, did_you_mean
 
 PREFIX: Final = "TIDEGATE_"
+ALL: Final = "`tidegate create` lists every setting"
 Path_ = tuple[str, ...]
 
 
@@ -73,7 +74,7 @@ def from_environment(environ: Mapping[str, str], findings: list[Finding]) -> Ite
             yield Value(path, typed(path, raw), where)
         elif len(path) > 1:
             remedy = did_you_mean(name, [variable(p) for p in LEAVES])
-            findings.append(Finding("error", where, "there is no such setting", "", remedy))
+            findings.append(Finding("error", where, "there is no such setting", "", remedy or ALL))
         elif path[0].replace("_", "") in _FLAT and "://" not in raw:
             # Kubernetes makes TIDEGATE_HTTP_PORT=tcp://… for a service of that name: that is no setting.
             meant = variable(_FLAT[path[0].replace("_", "")])
@@ -93,7 +94,7 @@ def from_options(options: Sequence[str], findings: list[Finding]) -> Iterator[Va
             findings.append(Finding("error", where, what, "", "For example --set kafka.group=mine"))
         elif not known(path):
             remedy = did_you_mean(".".join(path), [".".join(p) for p in LEAVES])
-            findings.append(Finding("error", where, "there is no such setting", "", remedy))
+            findings.append(Finding("error", where, "there is no such setting", "", remedy or ALL))
         elif is_secret(path):
             why = "command lines can be read by everyone on the machine"
             findings.append(Finding("error", where, "a secret on the command line", why, secret_remedy(path)))

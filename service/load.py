@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from service.config import Section, Settings
 from service.document import Document, Key, read_document
-from service.findings import Finding, Refused, did_you_mean
+from service.findings import Finding, Refused, did_you_mean, remedy_for
 from service.layers import PATHS, Value, from_environment, from_options, is_secret, secret_remedy
+
+FORM: Final = "`tidegate create` prints one, with every setting explained"
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ def read(path: Path | None, overrides: Sequence[str] = (), environ: Mapping[str,
     tree = document.data if isinstance(document.data, dict) else {}
     if document.data is not tree and document.data is not None:
         findings.append(
-            Finding("error", document.where(()), "the configuration must be a mapping of sections")
+            Finding("error", document.where(()), "the configuration must be a mapping of sections", "", FORM)
         )
     tree = _File(path.parent if path else Path(), source, findings).settle(tree)
     values = [*from_environment(environ, findings), *from_options(overrides, findings)]
@@ -153,8 +155,9 @@ def _explained(errors: Iterable[ErrorDetails], source: Source) -> list[Finding]:
 def _finding(error: ErrorDetails, path: Key, source: Source) -> Finding:
     name, where = ".".join(map(str, path)), source.where(*path)
     if error["type"] == "extra_forbidden":
-        siblings = _section_at(path[:-1]).model_fields
-        return Finding("error", where, f"unknown key '{name}'", "", did_you_mean(str(path[-1]), siblings))
+        known = did_you_mean(str(path[-1]), _section_at(path[:-1]).model_fields)
+        remove = "Remove it; `tidegate create` lists every setting"
+        return Finding("error", where, f"unknown key '{name}'", "", known or remove)
     value = error["input"]
     shown = "" if is_secret(path) or isinstance(value, dict | list) else f" {value!r:.60}"
     remedy = ""
@@ -163,7 +166,9 @@ def _finding(error: ErrorDetails, path: Key, source: Source) -> Finding:
         remedy = did_you_mean(value, [choice.strip("'") for choice in choices])
     elif error["type"] == "string_type" and not isinstance(value, dict | list):
         remedy = "Put it in quotes"
-    return Finding("error", where, f"'{name}' cannot be{shown}", _why(error), remedy)
+    return Finding(
+        "error", where, f"'{name}' cannot be{shown}", _why(error), remedy or remedy_for(error["type"])
+    )
 
 
 def _why(error: ErrorDetails) -> str:

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.document import Document, Key, parse_document, read_document
-from service.findings import Finding, Refused, did_you_mean
+from service.findings import Finding, Refused, did_you_mean, remedy_for
 
 Action = Literal["allow", "review", "block"]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True)] | None
 BUILT_IN: Final = "the built-in policy"
+EXAMPLE: Final = "`tidegate create policy` prints an example"
 
 
 class Part(BaseModel):
@@ -108,13 +109,12 @@ def _explained(error: ErrorDetails, document: Document) -> Finding:
     loc: Key = tuple(part for part in error["loc"] if part != "[key]")
     name, where = ".".join(map(str, loc)) or "policy", document.where(loc)
     if error["type"] == "extra_forbidden":
-        return Finding("error", where, f"unknown key '{name}'", "", did_you_mean(str(loc[-1]), _keys(loc)))
+        near = did_you_mean(str(loc[-1]), _keys(loc))
+        return Finding("error", where, f"unknown key '{name}'", "", near or "Remove it")
     if error["type"] == "missing":
-        return Finding("error", where, f"'{name}' is missing", "", _REMEDIES.get(name, ""))
+        return Finding("error", where, f"'{name}' is missing", "", _REMEDIES.get(name, EXAMPLE))
     if error["type"] == "model_type":
-        return Finding(
-            "error", where, f"'{name}' must be a mapping", "", "`tidegate create policy` prints an example"
-        )
+        return Finding("error", where, f"'{name}' must be a mapping", "", EXAMPLE)
     if error["type"] == "string_pattern_mismatch" and loc[:1] == ("labels",):
         return Finding(
             "error", where, f"'{loc[-1]}' is no label", "", "Use a name, or a prefix with /* at its end"
@@ -126,7 +126,11 @@ def _explained(error: ErrorDetails, document: Document) -> Finding:
         remedy = did_you_mean(
             value, ("enforce", "shadow") if loc[-1] == "mode" else ("allow", "review", "block")
         )
-    return Finding("error", where, f"'{name}' cannot be {value!r:.60}", why, remedy)
+    if error["type"] == "string_pattern_mismatch":
+        remedy = "Use up to 64 letters, digits, dots, underscores and hyphens"
+    return Finding(
+        "error", where, f"'{name}' cannot be {value!r:.60}", why, remedy or remedy_for(error["type"])
+    )
 
 
 _REMEDIES: Final = {

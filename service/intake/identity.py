@@ -54,8 +54,7 @@ def _enveloped(headers: dict[str, bytes]) -> str | None:
 
 
 def _outer(tree: Any) -> str | None:
-    names = {name: _text(tree, name) for name in ("id", "source")}
-    return Envelope.model_construct(**names).event_id
+    return Envelope.model_construct(id=_text(tree, "id"), source=_text(tree, "source")).event_id
 
 
 def _field(tree: Any) -> str | None:

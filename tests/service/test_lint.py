@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+from service.cli.check import findings_of
 from service.cli.main import run
 from service.findings import Refused, refuse_errors
 from service.lint import is_loopback, lint
 from service.load import read
+from tests.harness import ROOT, environment
 
 POLICY = "name: x\nmode: enforce\ndefault: {review: 0.5, block: 0.9}\nlabels:\n"
 
@@ -156,6 +160,73 @@ def test_one_flipped_byte_in_the_bundle_is_found(findings, tiny, tmp_path):
     assert [finding.level for finding in found] == ["error"]
     assert "text.onnx" in str(found[0])
     assert found[0].remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zzzzzzzzzzzzz: 1",
+        "kafka: {zzzzzzzzzzzzzzzz: 1}",
+        "kafka: {bootstrap_servers: localhost}",
+        "kafka: {bootstrap_servers: []}",
+        "kafka: {bootstrap_servers: [1]}",
+        "kafka: {consumer: 5}",
+        "kafka: 5",
+        "kafka: {group: ''}",
+        "kafka: {group: [a]}",
+        "http: {port: abc}",
+        "http: {port: 70000}",
+        "http: {port: null}",
+        "limits: {record_bytes: 1e9}",
+        "limits: {record_bytes: -1}",
+        "limits: {decode_seconds: .nan}",
+        "deadletter: {fuse: maybe}",
+        "deadletter: {topic: 'bad topic!'}",
+        "input: {topics: []}",
+        "log: {level: null}",
+        "policy: 5",
+        "a: [1",
+        "a: 'x",
+        "*",
+        "a: !!python/name:os.system 1",
+        "- 1",
+        "\0",
+        "a: &a [*a]",
+    ],
+)
+def test_whatever_is_wrong_with_a_file_each_finding_says_its_remedy(tiny, tmp_path, text):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, encoding="utf-8")
+    found = findings_of(path, (f"bundle={tiny}",))
+    assert any(finding.level == "error" for finding in found)
+    assert [finding for finding in found if not finding.remedy] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["zzzzzzzz: 1", "name: ''", "name: 5", "mode: null", "default: 5", "default: {review: 7}", "labels: [a]"],
+)
+def test_whatever_is_wrong_with_a_policy_each_finding_says_its_remedy(tiny, tmp_path, text):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, encoding="utf-8")
+    found = findings_of(None, (f"bundle={tiny}", f"policy={path}"))
+    assert any(finding.level == "error" for finding in found)
+    assert [finding for finding in found if not finding.remedy] == []
+
+
+def test_a_configuration_may_come_from_a_pipe(tiny):
+    command = [sys.executable, "-m", "service.cli.main"]
+    created = subprocess.run([*command, "create"], cwd=ROOT, capture_output=True, check=True, timeout=60)
+    linted = subprocess.run(
+        [*command, "lint", "-c", "-", "--set", f"bundle={tiny}"],
+        cwd=ROOT,
+        env=environment(),
+        input=created.stdout,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (linted.returncode, linted.stdout) == (0, b""), linted.stderr
 
 
 @pytest.mark.parametrize(
