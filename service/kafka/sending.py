@@ -79,8 +79,8 @@ def attempt(
             # No metadata, or closed under us: the rest would wait as long, each.
             futures.append(Outcome(Fate.FAILED, _short(error)))
             break
-    sent()
     with internals.flushing(producer):
+        sent()
         outcomes = [_outcome(future, started, seconds, waiting) for future in futures]
     return outcomes + [_UNSENT] * (len(records) - len(outcomes))
 
