@@ -25,7 +25,7 @@ READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
 DROPPED: Final = re.compile(rb"^tidegate_records_dropped_total(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 # Kills the process group it is told of when our end of the pipe closes, whatever ended us.
-WATCHDOG: Final = 'read -r group; cat >/dev/null; kill -9 -- "-$group" 2>/dev/null'
+WATCHDOG: Final = 'read -r group; cat >/dev/null; kill -s KILL -- "-$group" 2>/dev/null'
 
 
 class Daemon:
