@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from mimetypes import guess_type
 from pathlib import Path
 from typing import IO, Final
 
 from engines.preprocess.sniff import sniff
+from service.cli.console import say
 from service.errors import DataError
 from service.record import Stored
 
-LINES: Final = frozenset({".jsonl", ".ndjson"})
+LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
+STRANGE: Final = (
+    "neither JSON lines nor JPEG, PNG, WebP, GIF, WAV, FLAC, OGG or MP3 by its first bytes. "
+    "Name JSON lines .jsonl and plain text .txt"
+)
+BOM: Final = b"\xef\xbb\xbf"
 HEAD: Final = 64
 STDIN: Final = "stdin"
 
@@ -23,7 +30,7 @@ def records(
     """Each event of the files in order; `-` is standard input. `advance` hears of the bytes read.
 
     A record's place is (file, 0, line from 0). Nothing longer than `largest` + 1 bytes is held: the intake
-    refuses what is cut. Raises DataError for a file that cannot be read or told.
+    refuses what is cut, and what is no known kind of file. Raises DataError for a file that cannot be read.
     """
     for path in paths:
         if str(path) == "-":
@@ -42,23 +49,22 @@ def _file(file: IO[bytes], path: Path, largest: int, advance: Callable[[int], No
     head = file.read(HEAD)
     file.seek(0)
     media_type, suffix = sniff(head), path.suffix.lower()
-    if media_type is None and (suffix in LINES or (suffix != ".txt" and head.lstrip()[:1] == b"{")):
+    opens = head.removeprefix(BOM).lstrip()[:1] == b"{"
+    if media_type is None and (suffix in LINES or (suffix != ".txt" and opens)):
         if suffix == ".json" and (whole := _document(file, largest)) is not None:
             yield _record(str(path), 0, whole, None)
             advance(len(whole))
             return
         yield from _lines(file, str(path), largest, advance)
-    elif media_type or suffix == ".txt":
-        value = file.read(largest + 1)
-        yield _record(str(path), 0, value, media_type or "text/plain")
-        advance(len(value))
-    else:
-        raise DataError(
-            "a file is neither JSON lines nor known media",
-            where=str(path),
-            why="its first bytes are none of JPEG, PNG, WebP, GIF, WAV, FLAC, OGG, MP3, nor an opening brace",
-            remedy="Name JSON lines .jsonl and plain text .txt",
-        )
+        return
+    if media_type is None and suffix == ".txt":
+        media_type = "text/plain"
+    elif media_type is None:  # an error in its place, as for a record of that kind; the other files go on
+        media_type = guess_type(path.name)[0] or "application/octet-stream"
+        say(f"{path}: {STRANGE}")
+    value = file.read(largest + 1)
+    yield _record(str(path), 0, value, media_type)
+    advance(len(value))
 
 
 def _document(file: IO[bytes], largest: int) -> bytes | None:

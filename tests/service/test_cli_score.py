@@ -85,6 +85,31 @@ def test_a_file_of_unknown_kind_exits_65_and_names_what_is_known(score, tmp_path
     assert "JPEG" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "kind", "reason"),
+    [
+        ("film.mp4", b"\x00\x00\x00\x18ftypmp42", "media", "unsupported_media_type"),
+        ("broken.png", b"not an image", "media", "unsupported_media_type"),
+        ("unknown", b"\x00\x01\x02", "media", "unsupported_media_type"),
+        ("empty.png", b"", "invalid", "no_content"),
+        ("words.json", b"not json", "invalid", "invalid_json"),
+        ("list.json", b'[\n{"text": "a"}\n]', "invalid", "invalid_event"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_is_an_error_in_its_place(score, tmp_path, name, data, kind, reason):
+    (tmp_path / "good.jsonl").write_bytes(post("fine", id="good"))
+    (tmp_path / name).write_bytes(data)
+    code, lines, _ = score(tmp_path / "good.jsonl", tmp_path / name, tmp_path / "good.jsonl")
+    assert code == Exit.DATA
+    assert [line["id"] for line in lines] == ["good", f"{tmp_path / name}/0/0", "good"]
+    assert (lines[1]["schema"], lines[1]["class"], lines[1]["reason"]) == ("tidegate.error/1", kind, reason)
+
+
+def test_json_may_begin_with_a_byte_order_mark(score, tmp_path):
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + post("fine", id="good"))
+    assert score(tmp_path / "marked")[0] == Exit.OK
+
+
 def test_standard_output_is_a_stream(tiny):
     """The first scores come while the input is still open: memory does not grow with the input."""
     command = [sys.executable, "-m", "service.cli.main", "score", "--bundle", str(tiny)]
