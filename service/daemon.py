@@ -28,6 +28,7 @@ from service.intakeloop import IntakeLoop
 from service.kafka.admin import Facts, preflight
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.client import check_client
+from service.kafka.quiet import quiet_client
 from service.kafka.sink import Sink
 from service.kafka.source import Source
 from service.membership import Membership
@@ -41,6 +42,7 @@ from service.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS: Final = 4.0  # of the grace period, kept for the last commit and for leaving the group
+CLOSE_SECONDS: Final = 1.0  # and for closing what else is open
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
     """
     signals = Signals(threading.Event())
     signals.install()
+    quiet_client()
     with ExitStack() as stack:
         metrics, health, fail = Metrics(), Health(), FailPoints.of_environment()
         http = HttpServer(settings.http.host, settings.http.port, health, metrics.registry)
@@ -80,6 +83,7 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
         describe(scoring.engine.info, policy, metrics)
         daemon.start()
+        daemon.supervisor.tick()  # no moment of readiness before the first assignment
         health.started()
         log.info("serving", extra={"fields": {"http": http.address, "group": settings.kafka.group}})
         daemon.supervisor.watch(signals.asked)
@@ -160,7 +164,7 @@ class Daemon:
     def drain(self) -> Exit:
         """Finish what is in flight, commit, leave the group: all within the grace period."""
         began = time.monotonic()
-        deadline = began + self._grace
+        deadline = began + self._grace - CLOSE_SECONDS
         self.loop.stop()
         drained = self.pipeline.drain(deadline - LEAVE_SECONDS)
         if not drained:

@@ -79,7 +79,11 @@ class Pipeline:
         self._give_up.set()
         for thread in self._threads:
             thread.join(1.0)
-        return not self.abandoned and not any(thread.is_alive() for thread in self._threads)
+        prepare, infer, publish = (thread.is_alive() for thread in self._threads)
+        if not (prepare or infer or self.failure):
+            # Else the note of this try stays in the group, and finds the record that hangs or breaks a stage.
+            self._checkpoint.abandon()
+        return not (self.abandoned or prepare or infer or publish)
 
     def _guarded(self, name: str, stage: Callable[[], None]) -> None:
         try:
@@ -135,6 +139,8 @@ class Pipeline:
         while self._checkpoint.busy(self._checkpoint.owned()):
             if self._give_up.wait(CAREFUL_POLL_SECONDS):
                 raise Abandoned
+        if self._checkpoint.epoch(run.partition) != run.epoch:
+            return False  # quiet because given up: a note here would commit what has no answer
         first, end = run.records[0].offset, run.records[-1].offset + 1
         marker = self._caution.marker(run.partition, first, end)
         while not self._member.source.mark(run.partition, first, marker):
@@ -196,6 +202,7 @@ class Pipeline:
             sent = partial(self._fail.reach, "produced", records)
             if not self._publisher.publish(cycle, self._give_up.is_set, sent):
                 self.tripped.set()
+                self._checkpoint.abandon()
                 continue
             self._fail.reach("acked", records)
             self._checkpoint.acked(cycle.positions)

@@ -129,11 +129,18 @@ class Checkpoint:
         with self._lock:
             for partition, (epoch, offset) in positions.items():
                 owned = self._owned.get(partition)
-                if owned is None or owned.epoch != epoch:
+                if owned is None or owned.epoch != epoch or (owned.closing and not owned.inflight):
                     continue
                 first = owned.inflight.popleft() if owned.inflight else None
                 assert first == offset, f"{partition} acknowledged {offset} before {first}. This is a bug."
                 owned.acked = offset
+
+    def abandon(self) -> None:
+        """Acknowledge no more, of what is in flight and of what would follow; no crash is to blame for it."""
+        with self._lock:
+            for owned in self._owned.values():
+                owned.closing = True
+                owned.inflight.clear()
 
     def busy(self, partitions: Iterable[Partition]) -> bool:
         """Whether a cycle in flight holds records of any of these partitions."""
