@@ -43,7 +43,7 @@ class Events:
     @property
     def presence(self) -> NDArray[np.uint8]:
         """uint8 [events]: the modalities that are there, as bits."""
-        return ((self.rows >= 0) << np.arange(3)).sum(axis=1).astype(np.uint8)
+        return np.asarray(((self.rows >= 0) << np.arange(3)).sum(axis=1), np.uint8)
 
     def where(self, mask: NDArray[np.bool_]) -> Events:
         """The events that ``mask`` picks."""

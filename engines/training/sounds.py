@@ -152,7 +152,8 @@ def scream(rng: Rng, count: int, high: float) -> Wave:
     cry = _voiced(_glide(rng, count, points, 0.03), [(1300, 500), (3000, 900)], 0.3, 8)
     rough = 1 + 0.7 * np.sin(2 * np.pi * rng.uniform(40, 120) * np.arange(count) / RATE)
     rise = np.minimum(np.linspace(0, 8, count), 1) * np.minimum(np.linspace(8, 0, count), 1)
-    return (np.tanh(1.5 * cry * rough + rng.standard_normal(count) * 0.15) * rise).astype(np.float32)
+    cry = np.tanh(1.5 * cry * rough + rng.standard_normal(count) * 0.15)
+    return np.asarray(cry * rise, np.float32)
 
 
 def shots(rng: Rng, count: int, high: float) -> Wave:

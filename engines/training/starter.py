@@ -60,7 +60,7 @@ class Recipe:
         return Preprocess(TextSpec(c.vocabulary, 256), image, AudioSpec(10.0, c.rate))
 
 
-_QUICK: Final = Recipe(towers=(Plan(5, rate=4e-3), Plan(5), Plan(8)), head=Plan(8, rows=256))
+_QUICK: Final = Recipe(towers=(Plan(6, rate=4e-3), Plan(6), Plan(8)), head=Plan(8, rows=256))
 
 
 def recipe(seed: int = 1, fusion: str = "bottleneck", quick: bool = False) -> Recipe:

@@ -39,11 +39,37 @@ _POOLS: Final[dict[str, tuple[float, int, tuple[str, ...], tuple[str, ...]]]] = 
     "welcome": (2, POSITIVE, (), ("harassment",)),
     "unwelcome": (2, NEGATIVE, (), ("harassment",)),
 }
-_MORE_SWEARING: Final = (
-    "the hell|the fuck|the heck|hell yeah|hell yes|fuck yeah|fuck yes|damn right|oh shit|oh crap|holy shit|holy|"
-    "pissed off|shitty|crappy|shitshow|ffs|this shit|of shit|of crap|of bullshit|goddamn|"
-    "他妈|特么|牛逼|去他的|破|滚犊子的|什么狗屁"
-).split("|")
+_MORE_SWEARING: Final = [
+    "the hell",
+    "the fuck",
+    "the heck",
+    "hell yeah",
+    "hell yes",
+    "fuck yeah",
+    "fuck yes",
+    "damn right",
+    "oh shit",
+    "oh crap",
+    "holy shit",
+    "holy",
+    "pissed off",
+    "shitty",
+    "crappy",
+    "shitshow",
+    "ffs",
+    "this shit",
+    "of shit",
+    "of crap",
+    "of bullshit",
+    "goddamn",
+    "他妈",
+    "特么",
+    "牛逼",
+    "去他的",
+    "破",
+    "滚犊子的",
+    "什么狗屁",
+]
 _FAMILY: Final = {"welcome": 0, "unwelcome": 1}
 
 
