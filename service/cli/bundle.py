@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.cli.console import emit, json_option, say, table, teach
-from service.errors import Exit, TidegateError
+from service.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset
@@ -207,7 +207,7 @@ def _load(folder: Path | None) -> Dataset | None:
 
 def _absent(out: Path) -> None:
     if out.exists():
-        raise TidegateError(
+        raise ConfigError(
             "The output folder exists already", where=str(out), why="nothing is overwritten",
             remedy="Name a new folder, or remove this one",
         )  # fmt: skip
@@ -216,7 +216,7 @@ def _absent(out: Path) -> None:
 def _needs_torch() -> None:
     missing = [name for name in ("torch", "onnxscript", "librosa") if find_spec(name) is None]
     if missing:
-        raise TidegateError(
+        raise ConfigError(
             "Training needs packages that are not installed", why=f"missing: {', '.join(missing)}",
             remedy="pip install 'tidegate[train]'",
         )  # fmt: skip
