@@ -42,7 +42,7 @@ $(BIN)/python:
 	@echo "Creating $(VENV) with $$($(or $(PYTHON),python3) --version)" >&2
 	@$(or $(PYTHON),python3) -m venv $(VENV)
 
-# Serving needs no torch: about 0.5 GB on disk. Development adds it for training: about 5.5 GB.
+# Serving needs no torch: about 0.5 GB on disk. Development adds it for training: about 6.5 GB.
 $(VENV)/.serving: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Tidegate for serving (once, about a minute)" >&2
 	@$(PIP) -e . >&2 && touch $@

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-from engines.engine import Engine
 
 from engines.batch import Batch, Example, Outputs
+from engines.engine import Engine
 from engines.errors import EngineError
 from service.errors import RecordError
 from service.intake.intake import Intake, Pending, Prepared

@@ -13,8 +13,8 @@ from service.cli.console import settings_options, teach
 @click.command(
     help=teach(
         "Consume events, publish scores and dead letters, until SIGTERM or Ctrl-C."
-        "\n\nThe first signal drains: what is under way is finished, published and committed, and the exit code"
-        " is 0, or 75 where `limits.grace_seconds` end first. A second signal stops at once (75).",
+        "\n\nThe first signal drains: what is under way is finished, published and committed, and the exit "
+        "code is 0, or 75 where `limits.grace_seconds` end first. A second signal stops at once (75).",
         ("tidegate run -c tidegate.yaml", "serve"),
         (
             "tidegate run -c tidegate.yaml --set kafka.group=canary",

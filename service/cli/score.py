@@ -42,10 +42,10 @@ def score(
     """Score files or standard input; 65 where any event failed."""
     if not files and sys.stdin.isatty():
         raise click.UsageError("Nothing to score: name files, or pipe JSON lines in.")
+    from service.assembly import open_scoring
     from service.cli.results import JsonLines, Rows
     from service.cli.sources import records
     from service.load import load
-    from service.assembly import open_scoring
     from service.scoring import Failed
 
     extra = [f"{name}={value}" for name, value in (("bundle", bundle), ("policy", policy)) if value]
