@@ -20,7 +20,9 @@ _TITLES: Final = {
 _FAILURES: Final = """\
 - It knows words, not the world: irony, quotation, context and slang that no template holds escape it.
 - Words never seen in training say nothing; a rare word may share its hash with a strong one.
-- A post whose topic looks like a rule (news about a crime, a warning of a scam) can be taken for a breach.
+- A post whose topic looks like a rule is taken for a breach, with great confidence: a police warning of scams
+  ("never share your card number") scores as fraud, "I'd kill for a nap" and "打死我也不去" as violence.
+- It is as sure of what it never saw as of what it knows: see the calibration error out of distribution.
 - Images: flat drawings only. Photographs, real faces and screenshots of text are outside what it knows.
 - Sounds: synthetic tones only. It hears contour and loudness, never words.
 - `hate` knows two families of phrases over crowded or empty places and nothing else.
