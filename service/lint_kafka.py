@@ -13,6 +13,12 @@ from service.findings import Finding, did_you_mean, error, warning
 from service.load import Source
 
 _ADDRESS = re.compile(r"^([A-Za-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})$")
+CODECS = (None, "gzip", "snappy", "lz4", "zstd")
+ORDERED = (
+    ("fetch_max_wait_ms", "request_timeout_ms"),
+    ("request_timeout_ms", "connections_max_idle_ms"),
+    ("heartbeat_interval_ms", "session_timeout_ms"),
+)
 _LOCAL = re.compile(r"^(localhost|127\.|\[::1\])")
 
 
@@ -26,6 +32,7 @@ def lint_kafka(settings: Settings, source: Source) -> Iterator[Finding]:
             what = f"kafka.bootstrap_servers: {server!r} is not an address"
             yield error(where, what, "", "Write host:port, for example broker-1:9092")
     yield from _client_settings(kafka, source)
+    yield from _order(settings, source)
     yield from _timeouts(settings, source)
     yield from _sasl(kafka, source)
     yield from _files(kafka, source)
@@ -43,9 +50,11 @@ def _client_settings(kafka: Kafka, source: Source) -> Iterator[Finding]:
     for key, value in kafka.consumer.items():
         alone = Kafka(consumer={key: value})
         yield from _refused("consumer", key, source, CONSUMER_SETTINGS, consumer_options, alone)
+        yield from _unfit("consumer", key, value, CONSUMER_SETTINGS, source)
     for key, value in kafka.producer.items():
         alone = Kafka(producer={key: value})
         yield from _refused("producer", key, source, PRODUCER_SETTINGS, producer_options, alone)
+        yield from _unfit("producer", key, value, PRODUCER_SETTINGS, source)
 
 
 def _refused(
@@ -63,6 +72,43 @@ def _refused(
         remedy = cause.remedy if key in known else did_you_mean(key, known) or "Remove it"
         what = f"kafka.{section}.{key}: {cause.what[:1].lower()}{cause.what[1:]}"
         yield error(source.where("kafka", section, key), what, cause.why, remedy)
+
+
+def _unfit(section: str, key: str, value: Any, known: Mapping[str, Any], source: Source) -> Iterator[Finding]:
+    """A value that the client would refuse, or trip over, only once it is connected."""
+    default, remedy = known.get(key), ""
+    if key == "compression_type" and value not in CODECS:
+        remedy = f"Set {', '.join(codec for codec in CODECS if codec)}, or null for none"
+    elif (
+        section == "producer" and key == "max_in_flight_requests_per_connection" and value not in range(1, 6)
+    ):
+        remedy = "Set 1 to 5: with more, the order of scores could break"
+    elif isinstance(default, bool):
+        remedy = "" if isinstance(value, bool) else "Write true or false"
+    elif isinstance(default, int | float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        remedy = "" if fits else f"Write a number, for example {default}"
+    elif isinstance(default, str) and not isinstance(value, str):
+        remedy = f"Write a text, for example {default}"
+    if remedy:
+        what = f"kafka.{section}.{key} cannot be {value!r:.60}"
+        yield error(source.where("kafka", section, key), what, "the client could not work with it", remedy)
+
+
+def _order(settings: Settings, source: Source) -> Iterator[Finding]:
+    """Client settings of which one must be under another, as the client itself demands."""
+    from service.kafka.client import CONSUMER_SETTINGS
+
+    given = settings.kafka.consumer
+    for small, large in ORDERED:
+        if small not in given and large not in given:
+            continue
+        low, high = (given.get(key, CONSUMER_SETTINGS[key]) for key in (small, large))
+        if isinstance(low, int | float) and isinstance(high, int | float) and low >= high:
+            key, other, verb = (small, large, "Lower") if small in given else (large, small, "Raise")
+            what = f"kafka.consumer.{small} {low:g} is not under {large} {high:g}"
+            where = source.where("kafka", "consumer", key)
+            yield error(where, what, "the client refuses that", f"{verb} {key}, or change {other}")
 
 
 def _timeouts(settings: Settings, source: Source) -> Iterator[Finding]:

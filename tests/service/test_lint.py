@@ -57,6 +57,14 @@ ERRORS = {
         "_timeout_ms (45 s)",
     ),
     "drain over shorter session": (["kafka.consumer.session_timeout_ms=9000"], "session_timeout_ms (9 s)"),
+    "unknown codec": (["kafka.producer.compression_type=klingon"], "compression_type cannot be 'klingon'"),
+    "text for a number": (["kafka.producer.linger_ms=abc"], "linger_ms cannot be 'abc'"),
+    "below zero": (["kafka.consumer.fetch_max_bytes=-1"], "fetch_max_bytes cannot be -1"),
+    "number for a switch": (["kafka.consumer.metrics_enabled=1"], "metrics_enabled cannot be 1"),
+    "number for a text": (["kafka.consumer.client_rack=1"], "client_rack cannot be 1"),
+    "too many in flight": (["kafka.producer.max_in_flight_requests_per_connection=9"], "cannot be 9"),
+    "slow heartbeat": (["kafka.consumer.heartbeat_interval_ms=60000"], "not under session_timeout_ms"),
+    "quick request": (["kafka.consumer.request_timeout_ms=100"], "is not under request_timeout_ms 100"),
     "no mechanism": (["kafka.security.protocol=SASL_SSL"], "needs kafka.security.mechanism"),
     "no username": (["kafka.security.protocol=SASL_SSL"], "needs kafka.security.username"),
     "no password": (SASL, "TIDEGATE_KAFKA__SECURITY__PASSWORD"),
@@ -97,6 +105,7 @@ WARNINGS = {
 def test_errors(findings, overrides, says):
     found = [finding for finding in findings(*overrides) if says in str(finding)]
     assert [finding.level for finding in found] == ["error"] * len(found) != []
+    assert all(finding.remedy for finding in found)
     assert all(finding.where for finding in found)
     with pytest.raises(Refused):
         refuse_errors(found)
@@ -115,6 +124,12 @@ def test_a_password_twice_is_refused(findings, tmp_path):
     file.write_text("p")
     found = findings(*SASL, f"kafka.security.password_file={file}", environ=PASSWORD)
     assert ["both set" in finding.what for finding in found] == [True]
+
+
+def test_client_settings_that_fit_have_no_findings(findings):
+    fit = ["producer.compression_type=zstd", "producer.linger_ms=0.5", "consumer.metrics_enabled=false"]
+    fit += ["producer.compression_type=null", "consumer.session_timeout_ms=30000", "consumer.client_rack=a"]
+    assert findings(*(f"kafka.{setting}" for setting in fit)) == []
 
 
 def test_a_complete_login_has_no_findings(findings):
