@@ -18,7 +18,7 @@ PROBES: Final = ("/livez", "/readyz", "/startupz")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET for the probes and the metrics; reads nothing, changes nothing."""
+    """Answers GET and HEAD for the probes and the metrics; reads nothing, changes nothing."""
 
     server_version = "tidegate"
     sys_version = ""
@@ -40,12 +40,17 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, "text/plain", b"try /livez, /readyz, /startupz or /metrics\n")
 
+    def do_HEAD(self) -> None:
+        """As GET, without the body: `curl -I`, and checkers that only look at the status."""
+        self.do_GET()
+
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Say nothing: a probe every second is no news."""

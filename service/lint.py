@@ -134,16 +134,19 @@ def _precision(settings: Settings, source: Source, bundle: Bundle) -> Iterator[F
 
 
 def unknown_labels(policy: PolicyFile, document: Document, names: Iterable[str]) -> Iterator[Finding]:
-    """Rules that can never apply: an error for a name (most often misspelt), a warning for a pattern."""
-    known = list(names)
+    """Rules that can never apply: an error for a name (most often misspelt), a warning for a pattern.
+
+    And for the names of the built-in policy: it is for any bundle, and a copy of it is where policies start.
+    """
+    known, common = list(names), read_policy(None)[0].labels
     for key in policy.labels:
         if any(policy.covers(key, name) for name in known):
             continue
         pattern = key.endswith("/*")
         what = f"no label of the bundle {'fits' if pattern else 'is called'} '{key}'"
         why = "the rule would never apply"
-        where, remedy = document.where(("labels", key)), did_you_mean(key, known)
-        yield (warning if pattern else error)(where, what, why, remedy)
+        where, remedy = document.where(("labels", key)), did_you_mean(key, known) or "Remove the rule"
+        yield (warning if pattern or key in common else error)(where, what, why, remedy)
 
 
 def is_loopback(host: str) -> bool:

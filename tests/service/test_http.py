@@ -51,6 +51,17 @@ def test_a_passing_probe_is_200_with_none(server: HttpServer, health: Health):
     assert json.loads(get(server, "/livez?verbose")[2]) == {"status": "ok", "reasons": {}}
 
 
+def test_head_is_get_without_a_body(server: HttpServer):
+    for path, status in (("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/nothing", 404)):
+        asked = urllib.request.Request(server.address + path, method="HEAD")
+        try:
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                said = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            said = error.code, error.read()
+        assert said == (status, b""), path
+
+
 def test_metrics_are_text_for_prometheus(server: HttpServer):
     status, kind, body = get(server, "/metrics")
     assert status == 200

@@ -91,6 +91,14 @@ def test_what_create_prints_can_be_used(words, check, tmp_path, capfdbinary):
     check(path)
 
 
+def test_the_created_policy_has_no_errors_with_a_bundle_of_other_labels(tiny, tmp_path, capfdbinary):
+    run(["create", "policy"])
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(capfdbinary.readouterr().out)
+    assert run(["lint", "--set", f"bundle={tiny}", "--set", f"policy={path}"]) == 0
+    assert b"self_harm" in capfdbinary.readouterr().out, "and says which rules have nothing to do"
+
+
 def test_the_created_policy_is_the_built_in_one(tmp_path, capfdbinary):
     run(["create", "policy"])
     path = tmp_path / "policy.yaml"
