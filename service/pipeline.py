@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from engines.errors import EngineError
+from service import collector
 from service.buffer import Buffer
 from service.caution import Caution
 from service.cycle import Cycle
@@ -68,6 +69,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the stages."""
+        collector.pace()
         for thread in self._threads:
             thread.start()
 
