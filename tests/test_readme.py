@@ -1,6 +1,6 @@
 """The README's code blocks are run, linted or skipped with a reason; one that says neither fails here.
 
-A block is tagged `bash run`, `yaml lint`, `yaml policy`, or `LANGUAGE skip: REASON`. The blocks of a README run
+A block is tagged `bash run`, `yaml lint`, `yaml policy`, or `LANGUAGE skip: REASON`. The README's blocks run
 in order in one folder, so that a later one may use what an earlier one made.
 """
 

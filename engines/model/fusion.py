@@ -23,6 +23,8 @@ class Bottleneck(nn.Module):
     What crosses between modalities must pass the bottlenecks, whose mean is the fused vector.
     """
 
+    walls: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, count = config.width, config.bottlenecks

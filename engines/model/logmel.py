@@ -32,6 +32,9 @@ class LogMel(nn.Module):
     Only the DFT bins that a mel filter uses are computed.
     """
 
+    dft: Tensor
+    mel: Tensor
+
     def __init__(self, rate: int, spec: MelSpec | None = None) -> None:
         super().__init__()
         self.spec = spec or MelSpec()

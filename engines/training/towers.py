@@ -43,10 +43,13 @@ UNKNOWN_WORDS = 0.12
 """Share of words that training replaces by random ids, so that words never seen shift nothing."""
 
 
+Tower = TextTower | ImageTower | AudioTower
+
+
 class Aided(nn.Module):
     """A tower with the heads that teach it: sentiment, labels and the factor of its modality."""
 
-    def __init__(self, tower: nn.Module, config: ModelConfig) -> None:
+    def __init__(self, tower: Tower, config: ModelConfig) -> None:
         super().__init__()
         size = config.tokens * config.width
         self.tower = tower
@@ -63,7 +66,7 @@ class Aided(nn.Module):
 
 def build(modality: str, config: ModelConfig) -> Aided:
     """A fresh tower with its teaching heads."""
-    towers = {"text": TextTower, "image": ImageTower, "audio": AudioTower}
+    towers: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower, "audio": AudioTower}
     return Aided(towers[modality](config), config)
 
 
@@ -92,7 +95,8 @@ def train_tower(modality: str, column: Column, config: ModelConfig, plan: Plan, 
 
 
 def _loss(net: Aided, modality: str, column: Column, rows: NDArray[np.int64], config: ModelConfig) -> Tensor:
-    tokens = net.tower.from_mel(*mel_batch(column, rows)) if modality == "audio" else None
+    tower = net.tower
+    tokens = tower.from_mel(*mel_batch(column, rows)) if isinstance(tower, AudioTower) else None
     if tokens is None:
         inputs = inputs_of(modality, column, rows)
         if modality == "text":
@@ -148,7 +152,7 @@ def tokens_of(net: Aided, modality: str, column: Column, rows: int = 256) -> Ten
     with torch.inference_mode():
         for start in range(0, len(order), rows):
             part = order[start : start + rows]
-            if modality == "audio":
+            if isinstance(net.tower, AudioTower):
                 out.append(net.tower.from_mel(*mel_batch(column, part)))
             else:
                 out.append(net.tower(*inputs_of(modality, column, part)))
