@@ -19,10 +19,14 @@ from typing import Final
 import yaml
 
 from service.config import Settings
-from service.errors import InternalError
+from service.errors import ConfigError, Exit, InternalError, TidegateError, UnreachableError
 
 READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
+KINDS: Final[dict[int, type[TidegateError]]] = {
+    Exit.CONFIG: ConfigError,
+    Exit.UNREACHABLE: UnreachableError,
+}
 DROPPED: Final = re.compile(rb"^tidegate_records_dropped_total(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 # Kills the process group it is told of when our end of the pipe closes, whatever ended us.
 WATCHDOG: Final = 'read -r group; cat >/dev/null; kill -s KILL -- "-$group" 2>/dev/null'
@@ -83,10 +87,11 @@ class Daemon:
             time.sleep(0.1)
 
     def check(self) -> None:
-        """Raise InternalError with the log's tail when the daemon has ended."""
+        """Raise the error of its exit code, with the log's tail, when the daemon has ended."""
         assert self._process is not None, "Not started. This is a bug."
         if (code := self._process.poll()) is not None:
-            raise InternalError(f"the daemon ended with code {code}", why=self.log_tail())
+            kind = KINDS.get(code, InternalError)
+            raise kind(f"the daemon ended with code {code}", why=self.log_tail())
 
     def dropped(self) -> int:
         """How many records the daemon says it dropped, by configuration."""

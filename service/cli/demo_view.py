@@ -127,9 +127,7 @@ class LiveView:
         if model["synthetic"]:
             text.append("\n! ", "bold yellow")
             learnt = ", ".join(model["synthetic"])
-            text.append(
-                f"This model learnt {learnt} from generated data only: a show, not a judge.", "yellow"
-            )
+            text.append(f"It learnt {learnt} from generated data only: a show, not a judge.", "yellow")
 
     def _totals(self) -> Text:
         tally, seconds = self._tally, max(time.monotonic() - self._began, 1e-3)
@@ -143,7 +141,9 @@ class LiveView:
         ]
         if tally.dropped:
             parts.insert(3, (f"{tally.dropped} dropped", "yellow"))
-        return Text("  ·  ").join(Text(*part) for part in parts)
+        line = Text("  ·  ").join(Text(*part) for part in parts)
+        line.no_wrap, line.overflow = True, "ellipsis"
+        return line
 
 
 View = JsonView | LiveView

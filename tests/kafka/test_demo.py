@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import Exit
 from tests.harness import ROOT, environment
 
 pytestmark = pytest.mark.kafka
@@ -103,3 +104,12 @@ def test_even_when_it_is_killed_nothing_stays(demo, tmp_path):
     while relatives(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert relatives(tmp_path) == []
+
+
+def test_a_daemon_that_cannot_start_ends_the_demo_with_its_reason(demo, tmp_path, tiny):
+    running = demo("--bundle", str(tmp_path / "nothing"), "--json")
+    out, err = running.communicate(timeout=90)
+    assert running.returncode == Exit.CONFIG
+    assert "nothing" in err
+    assert out == ""
+    assert nothing_left(tmp_path)
