@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -18,12 +18,15 @@ Number = Annotated[int, Strict(), _NUMBER] | Annotated[float, Strict(), _NUMBER]
 _MODEL: Final = ConfigDict(extra="ignore", strict=True, populate_by_name=False)
 
 
+def _given(name: str) -> dict[str, Any]:
+    """A schema's words for: there, and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
 class MediaModel(BaseModel):
     """One image or sound: its bytes, or where it lies (off unless hosts are allowed)."""
 
-    model_config = ConfigDict(
-        **_MODEL, json_schema_extra={"anyOf": [{"required": ["bytes"]}, {"required": ["url"]}]}
-    )
+    model_config = ConfigDict(**_MODEL, json_schema_extra={"anyOf": [_given("bytes"), _given("url")]})
 
     data: str | None = Field(None, alias="bytes", description="base64; wins over url")
     url: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ import click
 
 from engines.errors import EngineError
 from service.cli.console import teach
-from service.errors import Exit, TidegateError
+from service.errors import Exit, InternalError, TidegateError
 
 INTERRUPTED: Final = 130
 """As a shell reports SIGINT; verbs that promise 0 catch it themselves."""
@@ -112,6 +113,7 @@ def tidegate() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. A verb's return value, if it is a number, is its exit code."""
+    _open_streams()
     try:
         code = tidegate.main(arguments, prog_name="tidegate", standalone_mode=False)
         sys.stdout.flush()
@@ -122,6 +124,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _hush() if end.code == 1 else int(end.code or 0)
     except Exception as error:  # noqa: BLE001 - the edge of the process: a bug must still end with its exit code
         return _ending(error)
+
+
+def _open_streams() -> None:
+    """Supervisors may start us with standard streams closed; Python then has None in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _ending(error: Exception) -> int:
@@ -136,6 +145,10 @@ def _ending(error: Exception) -> int:
         case click.ClickException():
             error.show()
             code = Exit.USAGE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO):
+            complain(InternalError("a write failed", why=error.strerror or str(error)))
+            code = Exit.INTERNAL
+            _hush()
         case click.Abort():
             return INTERRUPTED
         case _:

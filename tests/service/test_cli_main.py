@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,28 @@ def test_a_wrong_command_line_exits_64_and_says_so_on_standard_error(wrong):
     assert done.returncode == Exit.USAGE
     assert done.stdout == ""
     assert done.stderr
+
+
+def test_a_full_disk_is_said_so_and_no_bug():
+    command = [sys.executable, "-m", "service.cli.main", "lint", "--set", "a.b=1", "--json"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == Exit.INTERNAL
+    assert "No space left" in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(closed):
+    command = f"{sys.executable} -m service.cli.main lint --set a.b=1 {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, env=environment(), capture_output=True, check=False
+    )
+    assert done.returncode == Exit.CONFIG, done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_version():

@@ -36,6 +36,8 @@ def test_each_schema_is_sound_and_printed_by_the_command(kind, capfdbinary):
         ({"text": 5}, False),
         ({"id": "x" * 257, "text": "hi"}, False),
         ({"image": {}}, False),
+        ({"image": {"bytes": None}}, False),
+        ({"image": {"bytes": None, "url": "https://x/y"}}, True),
         ({"text": "hi", "topics": ["t"] * 17}, False),
         ({"text": "hi", "reach": -1}, False),
         ([], False),
