@@ -60,6 +60,11 @@ class EndToEnd:
     cycle_records: float
     """Events in a cycle, on average."""
 
+    @property
+    def cores_busy(self) -> float:
+        """How many cores the daemon and the broker kept busy."""
+        return (self.cpu_seconds + self.broker_cpu_seconds) * self.events_per_second
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -154,6 +159,7 @@ class Report:
                 "of_bound": round(self.of_bound, 3),
                 "cpu_us": _us(end.cpu_seconds),
                 "broker_cpu_us": _us(end.broker_cpu_seconds),
+                "cores_busy": round(end.cores_busy, 2),
                 "cycle_records": round(end.cycle_records, 1),
             },
             "cpu_shares": {name: round(share, 3) for name, share in self.cpu_shares.items()},

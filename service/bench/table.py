@@ -48,7 +48,7 @@ def _figures(report: Report) -> list[str]:
     return [
         f"machine's bound {_rate(bound.events_per_second)} events/s ({limit}); end to end is "
         f"[{colour}]{report.of_bound:.2f}[/{colour}] of it, over {end.events} events in {end.seconds:.1f} s, "
-        f"{end.cycle_records:.0f} to a cycle",
+        f"{end.cycle_records:.0f} to a cycle, {end.cores_busy:.2f} of {report.machine.cores} cores busy",
         f"the loop that people write first: {_rate(report.naive_events_per_second)} events/s; "
         f"Tidegate is [bold]{report.to_naive:.1f}×[/bold] as fast",
     ]

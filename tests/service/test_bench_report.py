@@ -44,6 +44,10 @@ def test_the_figure_is_the_daemons_rate_over_the_bound() -> None:
     assert REPORT.of_bound == pytest.approx(0.75)
 
 
+def test_cores_busy_are_cpu_seconds_of_daemon_and_broker_in_a_second() -> None:
+    assert REPORT.end_to_end.cores_busy == pytest.approx(300e-6 * 6000)
+
+
 def test_the_ratio_to_the_naive_loop_is_of_rates() -> None:
     assert REPORT.to_naive == pytest.approx(12.0)
 
