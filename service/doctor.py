@@ -170,7 +170,7 @@ def _cache(settings: Settings) -> Iterator[Result]:
 def _http(settings: Settings) -> Iterator[Result]:
     host, port = settings.http.host, settings.http.port
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

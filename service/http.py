@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,18 +57,24 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: a probe every second is no news."""
 
 
+class _Server6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class HttpServer:
     """The server and its thread; `port` is the real one, also where 0 was asked for."""
 
     def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
+        host = host.removeprefix("[").removesuffix("]")
+        kind = _Server6 if ":" in host else ThreadingHTTPServer
         try:
-            self._server = ThreadingHTTPServer((host, port), partial(Handler, health, registry))
+            self._server = kind((host, port), partial(Handler, health, registry))
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {host}:{port}",
                 where="http.host, http.port",
                 why=error.strerror or str(error),
-                remedy="Choose a free port, or 0 for any",
+                remedy="Choose a free port, or 0 for any, and a host that is this machine",
             ) from error
         self._server.daemon_threads = True
         self.host, self.port = host, int(self._server.server_address[1])

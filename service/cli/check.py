@@ -93,6 +93,15 @@ def create(what: str) -> None:
     click.echo(template() if what == "config" else policy.read_text(encoding="utf-8"), nl=False)
 
 
+class _Kind(click.Choice[str]):
+    """Also takes the longer names that people try."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The short name of a kind."""
+        names = {"dead-letter": "deadletter", "dead_letter": "deadletter", "configuration": "config"}
+        return super().convert(names.get(value, value), param, ctx)
+
+
 @click.command(
     help=teach(
         "Print the JSON Schema (Draft 2020-12) of an event, a score, a dead letter's headers "
@@ -101,7 +110,7 @@ def create(what: str) -> None:
         ("tidegate schema config > config.schema.json", "completion in an editor"),
     )
 )
-@click.argument("kind", type=click.Choice(["event", "score", "deadletter", "config"]))
+@click.argument("kind", type=_Kind(["event", "score", "deadletter", "config"]))
 def schema(kind: str) -> None:
     """Print a schema."""
     import orjson

@@ -62,6 +62,15 @@ def test_head_is_get_without_a_body(server: HttpServer):
         assert said == (status, b""), path
 
 
+@pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
+def test_loopback_has_several_names(host: str, health: Health):
+    made = HttpServer(host, 0, health, CollectorRegistry())
+    try:
+        assert get(made, "/livez")[0] == 200
+    finally:
+        made.close()
+
+
 def test_metrics_are_text_for_prometheus(server: HttpServer):
     status, kind, body = get(server, "/metrics")
     assert status == 200

@@ -26,6 +26,12 @@ def test_each_schema_is_sound_and_printed_by_the_command(kind, capfdbinary):
     assert orjson.loads(capfdbinary.readouterr().out) == schema_of(kind)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("dead-letter", "deadletter"), ("configuration", "config")])
+def test_schemas_have_long_names_too(name, kind, capfdbinary):
+    assert run(["schema", name]) == 0
+    assert orjson.loads(capfdbinary.readouterr().out) == schema_of(kind)
+
+
 @pytest.mark.parametrize(
     ("event", "valid"),
     [
