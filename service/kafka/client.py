@@ -81,7 +81,7 @@ def common_options(kafka: Kafka) -> dict[str, Any]:
         "client_id": kafka.client_id,
         "reconnect_backoff_max_ms": 1000,
         "metadata_max_age_ms": 30_000,
-        "bootstrap_timeout_ms": 10_000,
+        "bootstrap_timeout_ms": 8_000,  # a start that fails has said so after 15 s, on a busy machine too
         **security_options(kafka.security),
     }
 

@@ -13,7 +13,6 @@ from service.config import Kafka
 from service.errors import ConfigError, TidegateError, UnreachableError
 
 Client = TypeVar("Client")
-BOOTSTRAP_SECONDS = 10.0
 
 
 class _Cause(NamedTuple):

@@ -122,10 +122,14 @@ class Source:
         return self.mark_all({partition: (offset, marker)}, timeout)
 
     def mark_all(self, marks: Mapping[Partition, tuple[int, Marker]], timeout: float = 5.0) -> bool:
-        """`mark` for many partitions by one request."""
+        """`mark` for many partitions by one request, with all that is acknowledged."""
         member = self._member
-        commits = {each: Commit(offset, marker.encode()) for each, (offset, marker) in marks.items()}
-        return not commits or (member is not None and member.committer.now(commits, timeout))
+        if not marks:
+            return True
+        # Should the marked try crash, it must not look as if what came just before it had crashed too.
+        commits = self._checkpoint.to_commit()
+        commits |= {each: Commit(offset, marker.encode()) for each, (offset, marker) in marks.items()}
+        return member is not None and member.committer.now(commits, timeout)
 
     def commit(self, timeout: float = 5.0) -> bool:
         """Commit everything acknowledged, wait for it; False if the brokers did not take it in time."""

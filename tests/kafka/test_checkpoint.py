@@ -157,3 +157,24 @@ def test_a_marker_comes_back_as_it_was_written():
 )
 def test_what_another_tool_left_there_means_a_fresh_start(text):
     assert Marker.decode(text) == Marker()
+
+
+def test_after_giving_up_nothing_is_busy_nothing_begins_and_late_acknowledgements_are_void():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.begin({A: (1, 9)})
+    checkpoint.acked({A: (1, 5)})
+    checkpoint.abandon()
+    assert not checkpoint.busy([A])
+    assert checkpoint.begin({A: (1, 12)}) == {A}
+    checkpoint.acked({A: (1, 9)})
+    assert checkpoint.to_commit() == {A: Commit(5, "")}
+
+
+def test_giving_up_is_no_crash():
+    checkpoint = opened(A)
+    checkpoint.committed({A: Commit(0, Marker(1).encode())})
+    checkpoint.begin({A: (1, 5)})
+    assert checkpoint.to_settle([A]) == {}
+    checkpoint.abandon()
+    assert checkpoint.to_settle([A]) == {A: Commit(0, "")}

@@ -54,15 +54,9 @@ def test_killed_at_any_point_every_event_is_answered_after_a_restart(
         assert before
 
 
-def test_a_record_that_kills_the_process_each_time_is_isolated_and_its_neighbours_are_scored(
-    world: Callable[..., World],
-):
-    here = world(settings=QUICK)
-    deadly = Sent(post("MARKER this one kills"), b"deadly")
-    *before, bad = here.send([*posts(100), deadly])
-    after = here.send(posts(100, start=100))
-    deaths = 0
-    while deaths < 8:
+def die_until_isolated(here: World) -> int:
+    """Start again and again, as a supervisor does, until all is answered; returns how often it died."""
+    for deaths in range(12):
         with here.daemon(env={"TIDEGATE_FAIL": "infer=MARKER"}) as daemon:
             until(
                 40, "death or all done", lambda: daemon.process.poll() is not None or not here.open_places()
@@ -70,18 +64,42 @@ def test_a_record_that_kills_the_process_each_time_is_isolated_and_its_neighbour
             if daemon.process.poll() is None:
                 here.wait_committed()
                 assert daemon.stop() == 0
-                break
+                return deaths
             died(daemon)
-            deaths += 1
+    raise AssertionError("a crash loop")
+
+
+def test_a_record_that_kills_the_process_each_time_is_isolated_and_its_neighbours_are_scored(
+    world: Callable[..., World],
+):
+    here = world(settings=QUICK)
+    deadly = Sent(post("MARKER this one kills"), b"deadly")
+    *before, bad = here.send([*posts(100), deadly])
+    after = here.send(posts(100, start=100))
+    deaths = die_until_isolated(here)
     verdict = here.verdict()
     print(f"isolated after {deaths} deaths, {verdict.duplicates} repeated")
     assert deaths == 4, "in the open, in a small cycle, twice alone"
     headers = dict(here.dead_of(bad).headers)
     assert headers["tidegate-dlq-class"] == b"crash"
     assert headers["tidegate-dlq-reason"] == b"killed_engine"
-    assert int(headers["tidegate-dlq-attempts"]) == deaths + 1
+    assert int(headers["tidegate-dlq-attempts"] or 0) == deaths + 1
     assert verdict.problems(duplicates=0) == []
     assert (verdict.scored, verdict.dead) == (len(before) + len(after), 1)
+
+
+def test_neighbours_in_other_partitions_are_not_condemned_with_it(world: Callable[..., World]):
+    """They too were alone in the process just before it died, again and again."""
+    here = world(settings=QUICK, partitions=3)
+    here.send([Sent(post(f"innocent {k}"), partition=k % 3) for k in range(9) if k != 1])
+    (bad,) = here.send([Sent(post("MARKER this one kills"), b"deadly", partition=1)])
+    here.send([Sent(post(f"innocent {k}"), partition=k % 3) for k in range(9, 18)])
+    deaths = die_until_isolated(here)
+    verdict = here.verdict()
+    print(f"isolated after {deaths} deaths, {verdict.duplicates} repeated")
+    assert here.dead_of(bad)
+    assert verdict.problems() == []
+    assert (verdict.scored, verdict.dead) == (17, 1)
 
 
 def test_after_a_crash_is_survived_the_next_start_is_free_of_suspicion(world: Callable[..., World]):

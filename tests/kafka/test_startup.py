@@ -70,7 +70,7 @@ def behind(door: str, **security: str) -> dict[str, Any]:
     ("wrong", "code", "cause", "remedy"),
     [
         ("missing topics", 69, "nowhere", "tidegate topics create"),
-        ("wrong password", 78, "password", "kafka.security.username"),
+        ("wrong password", 78, "password", "kafka.security"),
         ("wrong CA", 78, "not signed by the given CA", "kafka.security.ca_file"),
         ("no broker", 69, "nothing listens there", "kafka.bootstrap_servers"),
         ("no codec", 78, "lz4", "Install the Python package lz4"),
