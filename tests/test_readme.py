@@ -56,7 +56,7 @@ def command(block: Block) -> list[str]:
     path = f"block-{block.line}.yaml"
     tidegate = [sys.executable, "-m", "service.cli.main"]
     if block.action == "policy":
-        return [*tidegate, "lint", "--policy", path]
+        return [*tidegate, "lint", "--set", f"policy={path}"]
     return [*tidegate, "lint", "-c", path]
 
 
