@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import DataError, RecordError
+from service.event import ID_CHARS
 from service.record import Headers, Record
 from service.wire import size_of
 
@@ -172,7 +173,12 @@ def _last(headers: Headers, name: str) -> bytes | None:
 
 
 def _event_id(headers: Headers) -> str:
-    return (_last(headers, EVENT_ID) or b"").decode("utf-8", "replace")
+    """Empty where the header is missing, or made the event invalid: redriven, it must not do so again."""
+    try:
+        text = (_last(headers, EVENT_ID) or b"").decode()
+    except UnicodeDecodeError:
+        return ""
+    return text if len(text) <= ID_CHARS else ""
 
 
 @cache

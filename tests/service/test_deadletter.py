@@ -120,6 +120,14 @@ def test_redrive_gives_the_record_back_under_its_id():
     ]
 
 
+@pytest.mark.parametrize("bad", [b"x" * 257, b"\xff", b""])
+def test_an_id_that_made_the_event_invalid_does_not_come_back(bad):
+    letter = letter_of(record(headers=[("tidegate-event-id", bad)]))
+    assert ("tidegate-event-id", bad) in letter.headers, "untouched in the dead letter"
+    again = redrive(parse(lay(letter)))
+    assert [v for n, v in again.headers if n == "tidegate-event-id"] == [b"posts/3/77"]
+
+
 def test_replays_are_counted_around_the_circle():
     source = record()
     for round_ in range(3):
