@@ -92,16 +92,16 @@ def dead_letter(
     A record over `limits.record_bytes` is `too_large` at the stage of preparing, and goes by reference too.
     """
     ours = _ours(record, error, group, attempts)
+    identity = (EVENT_ID, event_id.encode("utf-8", "replace"))
     too_large = error.reason == "too_large" and error.stage != "publish"
     if mode == "content" and not too_large:
         theirs = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
-        if all(name != EVENT_ID for name, _ in theirs):
-            theirs.append((EVENT_ID, event_id.encode("utf-8", "replace")))
+        if _last(theirs, EVENT_ID) != identity[1]:  # missing, or of no use: ours comes after it and counts
+            theirs.append(identity)
         headers = [*theirs, *ours, (PREFIX + "mode", b"content")]
         if fits is None or size_of(record.key, record.value, headers) <= fits:
             return Letter(record.key, record.value, headers)
     place = f"{record.topic}/{record.partition}/{record.offset}".encode()
-    identity = (EVENT_ID, event_id.encode("utf-8", "replace"))
     trace = [(name, value) for name, value in record.headers if name == "traceparent"]
     kept = [(name, value) for name, value in trace[-1:] if len(value or b"") <= TRACE_BYTES]
     return Letter(place, b"", [*kept, identity, *ours, (PREFIX + "mode", b"reference")])

@@ -125,7 +125,16 @@ def test_an_id_that_made_the_event_invalid_does_not_come_back(bad):
     letter = letter_of(record(headers=[("tidegate-event-id", bad)]))
     assert ("tidegate-event-id", bad) in letter.headers, "untouched in the dead letter"
     again = redrive(parse(lay(letter)))
-    assert [v for n, v in again.headers if n == "tidegate-event-id"] == [b"posts/3/77"]
+    assert [v for n, v in again.headers if n == "tidegate-event-id"] == [b"e1"]
+
+
+def test_a_dead_letter_without_a_usable_id_is_named_by_its_place():
+    letter = letter_of()
+    headers = [(n, b"\xff" if n == "tidegate-event-id" else v) for n, v in letter.headers]
+    assert (
+        parse(Stored("posts.dead", 0, 5, 1, letter.key, letter.value, tuple(headers))).event_id
+        == "posts/3/77"
+    )
 
 
 def test_replays_are_counted_around_the_circle():
