@@ -41,6 +41,13 @@ def tree_seconds(root: int) -> float:
     return seconds
 
 
+def machine_seconds() -> float:
+    """CPU seconds that all cores of this machine have worked, or were taken from it by its host."""
+    fields = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = map(int, fields)
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / TICK
+
+
 def _read(entry: Path) -> Process | None:
     try:
         fields = (entry / "stat").read_text("ascii", "replace").rpartition(")")[2].split()

@@ -12,7 +12,7 @@ import yaml
 
 from service.bench import naive
 from service.bench.child import Child
-from service.bench.cpu import Meter, tree_seconds
+from service.bench.cpu import Meter, machine_seconds, tree_seconds
 from service.bench.ground import Ground, Topics, cycle_of
 from service.bench.report import EndToEnd
 from service.config import Settings
@@ -37,14 +37,15 @@ def drain(
 ) -> EndToEnd:
     """Let `tidegate run` score the backlog; InternalError where an event has no score in the end."""
     with daemon(ground.settings(topics, f"{topics.name}.daemon"), folder) as child:
-        with Meter([lambda: tree_seconds(child.pid), broker_seconds]) as meter:
+        clocks = (lambda: tree_seconds(child.pid), broker_seconds, machine_seconds, time.process_time)
+        with Meter(clocks) as meter:
             _await(ground, topics, child, events)
         code = child.stop()
         if code != 0:
             raise InternalError(f"the daemon ended with code {code}", why=child.tail())
     marks = cycles((r.timestamp / 1e3, cycle_of(r.value)) for r in ground.read(topics.output))
     start, end, counted = window(marks)
-    own, broker = meter.between(start, end)
+    own, broker, all_of_it, ours = meter.between(start, end)
     return EndToEnd(
         events=counted,
         seconds=end - start,
@@ -52,6 +53,7 @@ def drain(
         cpu_seconds=own / counted,
         broker_cpu_seconds=broker / counted,
         cycle_records=events / len(marks),
+        others_busy=max(0.0, all_of_it - own - broker - ours) / (end - start),
     )
 
 

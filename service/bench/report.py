@@ -59,6 +59,8 @@ class EndToEnd:
     broker_cpu_seconds: float
     cycle_records: float
     """Events in a cycle, on average."""
+    others_busy: float = 0.0
+    """How many cores everything else on this machine kept busy meanwhile."""
 
     @property
     def cores_busy(self) -> float:
@@ -160,6 +162,7 @@ class Report:
                 "cpu_us": _us(end.cpu_seconds),
                 "broker_cpu_us": _us(end.broker_cpu_seconds),
                 "cores_busy": round(end.cores_busy, 2),
+                "others_busy": round(end.others_busy, 2),
                 "cycle_records": round(end.cycle_records, 1),
             },
             "cpu_shares": {name: round(share, 3) for name, share in self.cpu_shares.items()},

@@ -11,6 +11,7 @@ from typing import Final
 
 from engines.engine import EngineInfo
 from engines.sessions.host import cpu_name, usable_cores
+from service import collector
 from service.assembly import open_scoring
 from service.bench.cpu import tree_seconds
 from service.bench.endtoend import drain, naive_rate
@@ -94,6 +95,7 @@ class One:
         settings = settings.model_copy(
             update={"output": settings.output.model_copy(update={"topic": target.output})}
         )
+        collector.pace()  # as in the daemon
         with open_scoring(settings) as scoring:
             clocks = Clocks(self._own_seconds, lambda: self._broker.cpu_seconds)
             alone = Stages(settings, scoring, clocks, self._plan.stage_seconds)

@@ -13,6 +13,8 @@ from service.bench.report import CPU, Report
 
 GOAL: Final = 0.8
 GOAL_LATENCY_MS: Final = 10.0
+DISTURBED: Final = 0.1
+"""Cores."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -49,9 +51,16 @@ def _figures(report: Report) -> list[str]:
         f"machine's bound {_rate(bound.events_per_second)} events/s ({limit}); end to end is "
         f"[{colour}]{report.of_bound:.2f}[/{colour}] of it, over {end.events} events in {end.seconds:.1f} s, "
         f"{end.cycle_records:.0f} to a cycle, {end.cores_busy:.2f} of {report.machine.cores} cores busy",
+        *_disturbed(end.others_busy),
         f"the loop that people write first: {_rate(report.naive_events_per_second)} events/s; "
         f"Tidegate is [bold]{report.to_naive:.1f}×[/bold] as fast",
     ]
+
+
+def _disturbed(others: float) -> list[str]:
+    if others < DISTURBED:
+        return []
+    return [f"[red]other programs kept {others:.1f} cores busy meanwhile: measure again without them[/red]"]
 
 
 def _latencies(report: Report) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from service.bench.cpu import tree_seconds
+from service.bench.cpu import machine_seconds, tree_seconds
 from service.bench.load import DISTINCT, KINDS, Kind, distinct, stream
 
 
@@ -45,6 +45,13 @@ def test_a_mix_is_mostly_text_with_every_combination_in_it() -> None:
     seen = [frozenset({"text", "image", "audio"} & set(json.loads(e.value))) for e in distinct("mix")]
     assert 0.7 < seen.count(frozenset({"text"})) / len(seen) < 0.9
     assert len(set(seen)) == 6
+
+
+def test_the_machines_seconds_include_ours() -> None:
+    machine, ours = machine_seconds(), time.process_time()
+    while time.process_time() - ours < 0.2:
+        pass
+    assert machine_seconds() - machine >= 0.15
 
 
 def test_cpu_seconds_include_children_that_have_ended() -> None:

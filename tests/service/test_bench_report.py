@@ -48,6 +48,13 @@ def test_cores_busy_are_cpu_seconds_of_daemon_and_broker_in_a_second() -> None:
     assert REPORT.end_to_end.cores_busy == pytest.approx(300e-6 * 6000)
 
 
+def test_other_programs_at_work_are_told_of() -> None:
+    text = io.StringIO()
+    busy = replace(REPORT, end_to_end=replace(REPORT.end_to_end, others_busy=1.2))
+    show(busy, Console(file=text, width=140))
+    assert "other programs kept 1.2 cores busy" in text.getvalue()
+
+
 def test_the_ratio_to_the_naive_loop_is_of_rates() -> None:
     assert REPORT.to_naive == pytest.approx(12.0)
 
