@@ -1,4 +1,4 @@
-"""What a scraper gets from the running daemon: well-formed, by the published names, in line with the topics."""
+"""What a scraper gets from the running daemon: well-formed, by the published names, true to the topics."""
 
 from __future__ import annotations
 
