@@ -57,6 +57,16 @@ def test_a_score_that_the_broker_rejects_is_handled_alone(world: Callable[..., W
         assert 'tidegate_producer_replacements_total{reason="rejected"}' in daemon.get("/metrics")[1]
 
 
+def test_a_compacted_output_topic_takes_the_scores_of_events_without_a_key(world: Callable[..., World]):
+    here = world()
+    here.cluster.configure(here.output, cleanup_policy="compact")
+    here.send([Sent(post("no key")) for _ in range(5)])
+    with here.daemon() as daemon:
+        here.wait_answered(40, daemon)
+        assert daemon.stop() == 0
+    assert here.verdict().problems(duplicates=0) == []
+
+
 def check_one_score_too_large(here: World, daemon: Daemon) -> None:
     before = here.send([posted(f"before {k}") for k in range(20)])
     (large,) = here.send([Sent(post("small text", author="a" * 30_000), b"key")])

@@ -32,6 +32,7 @@ def attempts(
     """Exit code, output and seconds of `run` and `doctor` for each thing that is wrong; a few at a time."""
     folder = tmp_path_factory.mktemp("startup")
     here = World(cluster, folder, tiny)
+    cluster.create("compacted", configs={"cleanup.policy": "compact"})
     stub = folder / "stub" / "lz4"
     stub.mkdir(parents=True)
     (stub / "__init__.py").write_text(BLOCKED)
@@ -45,6 +46,7 @@ def attempts(
         ),
         "wrong CA": (behind(doors.address("TLS"), protocol="SSL", ca_file=other), {}),
         "no broker": ({"kafka": {"bootstrap_servers": [f"127.0.0.1:{free_port()}"]}}, {}),
+        "compacted dead letters": ({"deadletter": {"topic": "compacted"}}, {}),
         "no codec": ({}, {"PYTHONPATH": str(stub.parent)}),
     }
 
@@ -73,6 +75,7 @@ def behind(door: str, **security: str) -> dict[str, Any]:
         ("wrong password", 78, "password", "kafka.security"),
         ("wrong CA", 78, "not signed by the given CA", "kafka.security.ca_file"),
         ("no broker", 69, "nothing listens there", "kafka.bootstrap_servers"),
+        ("compacted dead letters", 78, "compacted", "cleanup.policy"),
         ("no codec", 78, "lz4", "Install the Python package lz4"),
     ],
 )
