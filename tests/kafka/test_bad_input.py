@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Sent, tuple[str, str]]] = {
         Sent(b"x", headers=typed("application/x-thing")),
         ("media", "unsupported_media_type"),
     ),
-    "no image": (Sent(b"rubbish", headers=typed("image/png")), ("media", "unsupported_media_type")),
+    "no image": (Sent(b"rubbish", headers=typed("image/png")), ("media", "undecodable")),
     "broken image": (Sent(picture(64)[:60], headers=typed("image/png")), ("media", "undecodable")),
     "bomb": (Sent(huge_png(), headers=typed("image/png")), ("media", "bomb")),
     "by url": (

@@ -89,7 +89,7 @@ def test_a_file_of_unknown_kind_exits_65_and_names_what_is_known(score, tmp_path
     ("name", "data", "kind", "reason"),
     [
         ("film.mp4", b"\x00\x00\x00\x18ftypmp42", "media", "unsupported_media_type"),
-        ("broken.png", b"not an image", "media", "unsupported_media_type"),
+        ("broken.png", b"not an image", "media", "undecodable"),
         ("unknown", b"\x00\x01\x02", "media", "unsupported_media_type"),
         ("empty.png", b"", "invalid", "no_content"),
         ("words.json", b"not json", "invalid", "invalid_json"),
