@@ -81,6 +81,7 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         fits = facts.output_max_bytes
         scoring = stack.enter_context(open_scoring(settings, fits=fits, on_restart=restarted))
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
+        stack.callback(daemon.sink.close, CLOSE_SECONDS)
         describe(scoring.engine.info, policy, metrics)
         daemon.start()
         daemon.supervisor.tick()  # no moment of readiness before the first assignment
@@ -157,7 +158,8 @@ class Daemon:
         )
 
     def start(self) -> None:
-        """Join the group and let the stages run."""
+        """Join the group and let the stages run; raises ConfigError or UnreachableError."""
+        self.sink.open()  # now, so that settings only the connected client refuses end the start
         self.pipeline.start()
         self.loop.start()
 
