@@ -114,5 +114,5 @@ def wait_for(condition: Callable[[], object], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def twin(kafka: Kafka) -> Kafka:
+def same_group(kafka: Kafka) -> Kafka:
     return kafka.model_copy(update={"client_id": "twin"})

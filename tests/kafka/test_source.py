@@ -16,7 +16,7 @@ from service.kafka.broker import EmbeddedBroker
 from service.kafka.checkpoint import Marker
 from service.record import Partition
 from tests.kafka.conftest import Topics, fresh_topic, kafka_for
-from tests.members import Member, committed, member, produce, twin
+from tests.members import Member, committed, member, produce, same_group
 
 pytestmark = pytest.mark.kafka
 
@@ -56,7 +56,7 @@ def test_a_marker_survives_the_crash_it_is_for(kafka, topic):
     with member(kafka, name, drain=0.3) as one:
         one.told.on_assigned = lambda starts: one.source.mark(partition, 0, Marker(attempts=1, end=5)) or None
         one.take(10, lambda: one.total() == 5, ack=False)
-    with member(twin(kafka), name) as two:
+    with member(same_group(kafka), name) as two:
         two.take(15, lambda: bool(two.told.starts))
         assert two.told.starts[partition].marker == Marker(attempts=1, end=5)
         assert two.told.starts[partition].committed

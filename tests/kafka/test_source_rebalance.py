@@ -11,7 +11,7 @@ from kafka.admin import NewPartitions
 
 from service.kafka.admin import create_topics
 from service.record import Partition
-from tests.members import Member, committed, member, produce, twin, wait_for
+from tests.members import Member, committed, member, produce, same_group, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -59,7 +59,7 @@ def test_a_revoke_drains_what_is_in_flight_commits_it_and_repeats_nothing(kafka,
     name = topic(4)
     produce(kafka, name, 400)
     seen: list[tuple[str, Partition, int]] = []
-    with member(kafka, name) as one, member(twin(kafka), name) as two:
+    with member(kafka, name) as one, member(same_group(kafka), name) as two:
         stop = threading.Event()
         worker = threading.Thread(target=_slow, args=(one, stop, "one", seen))
         worker.start()
@@ -97,7 +97,7 @@ def _slow(one: Member, stop: threading.Event, who: str, seen: list[tuple[str, Pa
 def test_a_drain_that_takes_too_long_is_cut_off_and_its_late_acknowledgement_ignored(kafka, topic):
     name = topic(2)
     produce(kafka, name, 20)
-    with member(kafka, name, drain=0.5) as one, member(twin(kafka), name) as two:
+    with member(kafka, name, drain=0.5) as one, member(same_group(kafka), name) as two:
         one.take(10, lambda: one.total() == 20, ack=False)
         held = {p: (s.epoch, one.read[p][-1] + 1) for p, s in one.told.starts.items()}
         loop = threading.Thread(target=one.take, args=(12, lambda: two.total() > 0))
@@ -164,7 +164,7 @@ def test_a_member_that_joins_and_leaves_under_load_costs_nothing(kafka, topic):
         done = threading.Event()
         loop = threading.Thread(target=one.take, args=(60, done.is_set))
         loop.start()
-        with member(twin(kafka), name) as two:
+        with member(same_group(kafka), name) as two:
             two.take(15, lambda: two.total() > 200)
         left = one.total()
         wait_for(lambda: one.total() > left + 400, 15)
