@@ -174,7 +174,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(kafka, topic):
         admin.close()
         produce(kafka, name, 9)
         read = one.read[Partition(name, 0)]
-        # What was read at the old position before the change was seen may come twice, but nothing is left out.
+        # What came at the old position before the change was seen may come twice; nothing is left out.
         one.take(20, lambda: read[-9:] == list(range(9)))
         assert read[:5] + read[-9:] == [*range(5), *range(9)]
 
