@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from service.record import Partition, Record, Run
+from service.intake.intake import Prepared
+from service.record import Partition, Record, Run, record_bytes
 from service.scoring import Inferred, Preparation
 
 
@@ -27,6 +28,7 @@ class Cycle:
     condemned: bool = False
     """Its one record has crashed the process alone, twice: it becomes a dead letter unseen."""
     preparation: Preparation | None = None
+    prepared: list[Prepared] = field(default_factory=list)
     inferred: Inferred | None = None
 
     @property
@@ -44,6 +46,21 @@ class Cycle:
         for run in self.runs:
             for record in run.records:
                 yield run.partition, run.epoch, record
+
+    def split(self, count: int) -> tuple[Cycle, Cycle]:
+        """Two cycles in order: the first `count` records, of which there are more, and the others."""
+        head, tail, left = [], [], count
+        for run in self.runs:
+            if left > 0:
+                head.append(replace(run, records=run.records[:left]))
+            if left < len(run.records):
+                tail.append(replace(run, records=run.records[max(0, left) :]))
+            left -= len(run.records)
+        size = sum(record_bytes(record) for run in head for record in run.records)
+        first, rest = replace(self, runs=head, size=size), replace(self, runs=tail, size=self.size - size)
+        if self.preparation is not None:
+            first.preparation, rest.preparation = self.preparation.split(count)
+        return first, rest
 
     def age(self) -> float:
         """Seconds since its oldest record was polled."""

@@ -10,28 +10,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from engines.errors import EngineError
 from service import collector
 from service.buffer import Buffer
 from service.caution import Caution
 from service.cycle import Cycle
-from service.errors import RecordError
 from service.failpoint import FailPoints
 from service.health import Health
-from service.intake.identity import fallback_id
-from service.intake.intake import Prepared
+from service.inference import Inference
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.sink import Abandoned
 from service.membership import Membership
 from service.metrics import Metrics
 from service.publisher import Publisher
-from service.record import Run
-from service.scoring import Inferred, Scoring
+from service.scoring import Scoring
 
 log = logging.getLogger(__name__)
 
-ENGINE_RETRY_SECONDS: Final = 1.0
-HANG_SECONDS: Final = 300.0  # a cycle is about a second of work; this long, the engine hangs
+MARK_RETRY_SECONDS: Final = 1.0
 CAREFUL_POLL_SECONDS: Final = 0.005
 
 
@@ -53,6 +48,7 @@ class Pipeline:
         self._buffer, self._checkpoint, self._caution = buffer, checkpoint, caution
         self._scoring, self._publisher, self._metrics, self._health = scoring, publisher, metrics, health
         self._member, self._fail = member, fail
+        self._inference = Inference(scoring, checkpoint, buffer.pace, metrics, health, fail)
         self._prepared: queue.Queue[Cycle | None] = queue.Queue(1)
         self._inferred: queue.Queue[Cycle | None] = queue.Queue(1)
         self._give_up = threading.Event()
@@ -145,10 +141,12 @@ class Pipeline:
             return False  # quiet because given up: a note here would commit what has no answer
         first, end = run.records[0].offset, run.records[-1].offset + 1
         marker = self._caution.marker(run.partition, first, end)
+        if marker is None:
+            return False  # given up this very moment
         while not self._member.source.mark(run.partition, first, marker):
             if not self._checkpoint.owns(run.partition, run.epoch):
                 return False
-            if self._give_up.wait(ENGINE_RETRY_SECONDS):
+            if self._give_up.wait(MARK_RETRY_SECONDS):
                 raise Abandoned
         return True
 
@@ -156,71 +154,28 @@ class Pipeline:
 
     def _infer(self) -> None:
         while (cycle := self._get(self._prepared)) is not None:
-            self._health.beat("infer", HANG_SECONDS)
-            began = time.monotonic()
-            cycle.inferred = self._condemn(cycle) if cycle.condemned else self._answers(cycle)
-            cycle.preparation = None  # the rows' memory goes back before the publisher waits for brokers
-            self._health.rest("infer")
-            seconds = time.monotonic() - began
-            self._buffer.pace.learn(len(cycle.inferred.rows), cycle.size, seconds)
-            self._metrics.stage["prepare"].observe(cycle.inferred.prepare_seconds)
-            self._metrics.stage["infer"].observe(cycle.inferred.infer_seconds)
-            self._metrics.useful_token_ratio.set(self._scoring.engine.useful_token_ratio)
-            self._put(self._inferred, cycle)
+            for part in self._inference.answer(cycle, self._give_up):
+                self._put(self._inferred, part)
         self._put(self._inferred, None)
-
-    def _answers(self, cycle: Cycle) -> Inferred:
-        assert cycle.preparation is not None, "Inferred before it was prepared. This is a bug."
-        records = cycle.preparation.records
-        while True:
-            try:
-                inferred = self._scoring.infer(cycle.preparation, lambda: self._fail.reach("infer", records))
-            except EngineError as error:  # the device's trouble, nobody's record: stay, and try again
-                self._metrics.errors.labels("infer", type(error).__name__).inc()
-                if self._health.trouble("engine", error.what):
-                    log.error("the engine fails, trying again until it works: %s", error)
-                self._health.beat("infer", HANG_SECONDS)
-                if self._give_up.wait(ENGINE_RETRY_SECONDS):
-                    raise Abandoned from error
-            else:
-                self._health.clear("engine")
-                return inferred
-
-    def _condemn(self, cycle: Cycle) -> Inferred:
-        (run,) = cycle.runs
-        (record,) = run.records
-        log.error("a record crashed the process twice, alone: dead letter", extra={"fields": _where(run)})
-        error = RecordError("crash", "killed_engine", "crashed the process alone, twice", stage="infer")
-        event_id = fallback_id(record)
-        return Inferred([Prepared(None, event_id, [], None, error)], [-1], None, 0.0, 0.0)
 
     # -- publish ---------------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
         while (cycle := self._get(self._inferred)) is not None:
             records = cycle.records
-            if self.tripped.is_set():
-                continue
             sent = partial(self._fail.reach, "produced", records)
-            if not self._publisher.publish(cycle, self._give_up.is_set, sent):
+            if self._publisher.publish(cycle, self._give_up.is_set, sent):
+                self._fail.reach("acked", records)
+                self._checkpoint.acked(cycle.positions)
+                self._member.source.commit_soon()
+                owns = self._checkpoint.owns
+                self._member.progressed([run for run in cycle.runs if owns(run.partition, run.epoch)])
+            else:
                 self.tripped.set()
-                self._checkpoint.abandon()
-                continue
-            self._fail.reach("acked", records)
-            self._checkpoint.acked(cycle.positions)
-            self._member.source.commit_soon()
-            self._member.progressed(cycle.runs)
+                self._checkpoint.abandon()  # each time: what came meanwhile will not be answered either
             self._count(cycle, -1)
 
     def _count(self, cycle: Cycle, sign: int) -> None:
         with self._counting:
             self.records += sign * sum(len(run.records) for run in cycle.runs)
             self.bytes += sign * cycle.size
-
-
-def _where(run: Run) -> dict[str, object]:
-    return {
-        "topic": run.partition.topic,
-        "partition": run.partition.partition,
-        "offset": run.records[0].offset,
-    }

@@ -28,6 +28,13 @@ class Preparation:
     pendings: list[Pending]
     seconds: float
 
+    def split(self, count: int) -> tuple[Preparation, Preparation]:
+        """The first `count` records, and the others; the work so far goes to the first."""
+        return (
+            Preparation(self.records[:count], self.pendings[:count], self.seconds),
+            Preparation(self.records[count:], self.pendings[count:], 0.0),
+        )
+
 
 @dataclass(slots=True)
 class Inferred:
@@ -62,16 +69,32 @@ class Scoring:
         pendings = [self.intake.begin(record) for record in records]
         return Preparation(records, pendings, time.monotonic() - began)
 
-    def infer(self, preparation: Preparation, midway: Callable[[], None] = lambda: None) -> Inferred:
-        """Wait for the media and run the model; an event it cannot bear fails alone.
+    def finish(
+        self,
+        preparation: Preparation,
+        patience: float | None = None,
+        alive: Callable[[], None] = lambda: None,
+    ) -> list[Prepared]:
+        """Wait for the media: of all records, or of as many from the first as `patience` seconds allow.
+
+        At least one, and `alive` is called after each, for a record may hold many seconds of decoding.
+        """
+        end = None if patience is None else time.monotonic() + patience
+        prepared = []
+        for pending in preparation.pendings:
+            prepared.append(self.intake.finish(pending))
+            alive()
+            if end is not None and time.monotonic() > end:
+                break
+        return prepared
+
+    def infer(self, prepared: list[Prepared], prepare_seconds: float = 0.0) -> Inferred:
+        """Run the model; an event it cannot bear fails alone.
 
         Raises EngineError where the engine itself is in trouble: nothing is anybody's fault then.
         """
         began = time.monotonic()
-        prepared = [self.intake.finish(pending) for pending in preparation.pendings]
-        ready = time.monotonic()
         alive = [k for k, p in enumerate(prepared) if p.example is not None]
-        midway()
         examples = [p.example for p in prepared if p.example is not None]
         outputs, bad = infer_isolated(self.engine, examples)
         rows = [-1] * len(prepared)
@@ -83,9 +106,7 @@ class Scoring:
             else:
                 rows[k] = row
                 row += 1
-        return Inferred(
-            prepared, rows, outputs, preparation.seconds + ready - began, time.monotonic() - ready
-        )
+        return Inferred(prepared, rows, outputs, prepare_seconds, time.monotonic() - began)
 
     def score(self, records: Iterable[Record]) -> Iterator[Scored | Failed]:
         """Score a stream outside the daemon, in input order and bounded memory, one chunk ahead."""
@@ -101,7 +122,9 @@ class Scoring:
             waiting = following
 
     def _finish(self, preparation: Preparation) -> Iterator[Scored | Failed]:
-        inferred = self.infer(preparation)
+        began = time.monotonic()
+        done = self.finish(preparation)
+        inferred = self.infer(done, preparation.seconds + time.monotonic() - began)
         prepare, infer = inferred.prepare_seconds * 1e3, inferred.infer_seconds * 1e3
         timings = Timings(queue=0.0, prepare=prepare, infer=infer, total=prepare + infer)
         for record, prepared, row in zip(preparation.records, inferred.prepared, inferred.rows, strict=True):
@@ -129,20 +152,28 @@ class Scoring:
 def infer_isolated(engine: Engine, examples: Sequence[Example]) -> tuple[Outputs | None, dict[int, str]]:
     """Run the model; events it cannot bear are found by bisection and get a hint instead of a row.
 
-    Raises EngineError where the engine fails on its own golden inputs too.
+    An event is to blame where the engine fails on it alone, twice, and on its golden inputs not; raises
+    EngineError where it fails on those too.
     """
     if not examples:
         return None, {}
     try:
         return engine.infer(Batch.of(examples)), {}
-    except EngineError as error:
+    except EngineError:
         if len(examples) == 1:
-            engine.warm_up()  # raises where the engine is to blame, not the event
-            return None, {0: error.what}
+            engine.warm_up()
+            return _once_more(engine, examples[0])
     half = len(examples) // 2
     left, bad = infer_isolated(engine, examples[:half])
     right, more = infer_isolated(engine, examples[half:])
     return _joined(left, right), bad | {half + k: why for k, why in more.items()}
+
+
+def _once_more(engine: Engine, example: Example) -> tuple[Outputs | None, dict[int, str]]:
+    try:
+        return engine.infer(Batch.of([example])), {}
+    except EngineError as error:
+        return None, {0: error.what}
 
 
 def _joined(left: Outputs | None, right: Outputs | None) -> Outputs | None:

@@ -135,6 +135,15 @@ class Checkpoint:
                 assert first == offset, f"{partition} acknowledged {offset} before {first}. This is a bug."
                 owned.acked = offset
 
+    def split(self, positions: Positions) -> None:
+        """Let a cycle in flight be acknowledged in parts: these are where its first part ends."""
+        with self._lock:
+            for partition, (epoch, offset) in positions.items():
+                owned = self._owned.get(partition)
+                if owned is None or owned.epoch != epoch or not owned.inflight or offset in owned.inflight:
+                    continue
+                owned.inflight = deque(sorted([*owned.inflight, offset]))
+
     def abandon(self) -> None:
         """Acknowledge no more, of what is in flight and of what would follow; no crash is to blame for it."""
         with self._lock:
