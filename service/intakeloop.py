@@ -18,6 +18,8 @@ from service.record import Run
 log = logging.getLogger(__name__)
 
 ALIVE_SECONDS: Final = 60.0  # a poll may last a revoke's drain, and a slow broker's answer
+DRAIN_POLL_SECONDS: Final = 0.2
+COMMIT_SECONDS: Final = 5.0
 
 
 class IntakeLoop:
@@ -29,6 +31,7 @@ class IntakeLoop:
         self._source, self._buffer, self._metrics, self._health = source, buffer, metrics, health
         self._fail = fail
         self._stop, self._hold, self._drained = threading.Event(), threading.Event(), threading.Event()
+        self._deadline = 0.0
         self._paused: tuple[Cause, float] | None = None
         self._thread = threading.Thread(target=self._guarded, name="poll", daemon=True)
         self.failure: BaseException | None = None
@@ -41,7 +44,7 @@ class IntakeLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Poll no more; the source stays in the group until `settle`."""
+        """Take in nothing more; the source stays in the group until `settle`."""
         self._stop.set()
 
     def hold(self) -> None:
@@ -50,6 +53,7 @@ class IntakeLoop:
 
     def settle(self, deadline: float) -> bool:
         """Commit what is acknowledged, leave the group; whether that was done by `deadline` (monotonic)."""
+        self._deadline = deadline
         self._drained.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return self.settled and not self._thread.is_alive()
@@ -57,12 +61,13 @@ class IntakeLoop:
     def _guarded(self) -> None:
         try:
             self._poll_until_stopped()
+            self._poll_until_drained()
         except BaseException as error:  # whatever ends the loop must end the daemon, and be told
             log.exception("the poll thread died")
             self.failure = error
         self._health.rest("poll")
         self._drained.wait()
-        self.settled = self._source.commit()
+        self.settled = self._source.commit(COMMIT_SECONDS)
         self._source.close()
 
     def _poll_until_stopped(self) -> None:
@@ -74,6 +79,16 @@ class IntakeLoop:
             elif runs:
                 self._take(runs)
             self._balance()
+
+    def _poll_until_drained(self) -> None:
+        """Poll on without taking records: a rebalance under way blocks every commit until it is through."""
+        self._source.pause()
+        while not self._drained.is_set():
+            self._health.beat("poll", ALIVE_SECONDS)
+            self._source.poll(DRAIN_POLL_SECONDS)
+        while not self._source.commit(COMMIT_SECONDS) and time.monotonic() < self._deadline - COMMIT_SECONDS:
+            self._health.beat("poll", ALIVE_SECONDS)
+            self._source.poll(DRAIN_POLL_SECONDS)
 
     def _take(self, runs: list[Run]) -> None:
         self._buffer.put(runs)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.checker import Lane
-from tests.cluster import Sampler, Sent
+from tests.cluster import Sampler, Sent, until
 from tests.harness import Daemon, World, post, posts
 
 SILENCE_SECONDS = 10.0
@@ -83,24 +84,37 @@ def test_a_second_member_joins_and_leaves_under_load(world: Callable[..., World]
     assert max(silence.values()) < SILENCE_SECONDS
 
 
-def test_a_member_that_is_killed_under_load_hands_over_and_costs_duplicates_at_most(
+@contextmanager
+def ended(daemon: Daemon) -> Iterator[None]:
+    """For one that starts later: it ends with the test."""
+    try:
+        yield
+    finally:
+        daemon.__exit__()
+
+
+QUICK = {"kafka": {"consumer": {"session_timeout_ms": 4000}}, "limits": {"drain_seconds": 2}}
+
+
+def test_a_member_is_killed_and_another_is_stopped_in_the_rebalance_that_follows(
     world: Callable[..., World],
 ):
-    here = world(
-        partitions=4,
-        settings={"kafka": {"consumer": {"session_timeout_ms": 4000}}, "limits": {"drain_seconds": 2}},
-    )
-    with here.daemon() as first:
-        first.wait_ready()
+    """No commit is taken until a rebalance is through, and that waits for the dead member's session."""
+    here = world(partitions=4, settings=QUICK)
+    third = here.daemon()
+    with here.daemon() as first, here.daemon() as second, ended(third):
+        for daemon in (first, second):
+            daemon.wait_ready()
         with Feed(here, per_second=300, keys=24):
-            with here.daemon() as second:
-                second.wait_ready()
-                time.sleep(2)
-                second.kill()
-            time.sleep(8)
-        here.wait_answered(30, first)
-        here.wait_committed()
-        assert first.stop() == 0
+            time.sleep(2)
+            second.kill()
+            third.start()
+            until(20, "a rebalance", lambda: "source" in (first.reasons() or {}))
+            assert first.stop() == 0, first.log[-4000:]
+            third.wait_ready()
+            time.sleep(2)
+        here.wait_answered(30, third)
+        assert third.stop() == 0
     verdict, silence = here.verdict(), longest_silence(here)
     print(f"{verdict.scored} scored, {verdict.duplicates} twice, silence {silence}")
     assert verdict.problems() == []
