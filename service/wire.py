@@ -11,7 +11,9 @@ from service.record import Headers
 def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
     """Bytes of key, value and headers, with a little for each header's lengths."""
     size = len(key or b"") + len(value or b"")
-    return size + sum(len(name.encode()) + len(held or b"") + 10 for name, held in headers)
+    return size + sum(
+        len(name.encode(errors="surrogateescape")) + len(held or b"") + 10 for name, held in headers
+    )
 
 
 def rfc3339(seconds: float | None) -> str | None:

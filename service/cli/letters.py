@@ -92,7 +92,11 @@ def row(letter: DeadLetter) -> tuple[object, ...]:
 def headers(letter: DeadLetter) -> dict[str, str]:
     """The headers that the record came with."""
     own = ((name, value) for name, value in letter.record.headers if not name.startswith(PREFIX))
-    return {name: (value or b"").decode("utf-8", "backslashreplace") for name, value in own}
+    return {_shown(name.encode(errors="surrogateescape")): _shown(value or b"") for name, value in own}
+
+
+def _shown(held: bytes) -> str:
+    return held.decode("utf-8", "backslashreplace")
 
 
 def preview(letter: DeadLetter) -> str:

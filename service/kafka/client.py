@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from service.config import Kafka, Security
 from service.errors import ConfigError
+from service.kafka import odd
 
 CONSUMER_SETTINGS: Mapping[str, Any] = KafkaConsumer.DEFAULT_CONFIG
 PRODUCER_SETTINGS: Mapping[str, Any] = KafkaProducer.DEFAULT_CONFIG
@@ -140,11 +141,17 @@ def check_options(kafka: Kafka) -> None:
 
 
 def check_client() -> None:
-    """Refuse to start without fast checksums and every codec a topic may use. Raises ConfigError."""
+    """Refuse to start without fast checksums, every codec, and the client that we know. Raises ConfigError."""
     if kafka.record.util.crc32c_c is None:
         raise ConfigError(
             "The C back end of crc32c is missing; without it each record costs a thousand times more",
             remedy="Install the Python package crc32c",
+        )
+    if not odd.survive():
+        raise ConfigError(
+            "This kafka-python is not the one that Tidegate was made for",
+            why="a record with a header name that is not UTF-8 would stop its partition",
+            remedy="Install kafka-python 3.0.12",
         )
     codecs = {"lz4": "lz4", "zstd": "zstandard", "snappy": "python-snappy"}
     for codec, package in codecs.items():

@@ -1,6 +1,6 @@
-"""Every call into the private parts of kafka-python 3.0.12, and what each stands in for."""
+"""Every call into the private parts of kafka-python 3.0.12, and what each stands in for; but see `odd`."""
 
-# ruff: noqa: SLF001 - this is the one file that may
+# ruff: noqa: SLF001 - this is the file that may
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from kafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from service.kafka import internals
+from service.kafka import internals, odd
 from service.record import Outgoing
 
 LOOK_SECONDS = 0.2
@@ -86,9 +86,12 @@ def attempt(
 
 
 def _send(producer: KafkaProducer, record: Outgoing) -> Any:
-    # Nothing at all cannot be sent; an empty value stands for it.
-    value = b"" if record.key is None and record.value is None else record.value
-    headers = [(name, b"" if each is None else each) for name, each in record.headers]
+    # What `send` refuses goes around it.
+    value = odd.NULL if record.key is None and record.value is None else record.value
+    headers = [
+        (name if name.isascii() else odd.HeaderName(name), odd.NULL if each is None else each)
+        for name, each in record.headers
+    ]
     return producer.send(record.topic, value=value, key=record.key, headers=headers)
 
 

@@ -14,10 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from kafka.record.default_records import DefaultRecordBatch
 from pydantic import SecretStr
 
 from service.config import Input, Kafka, Security
 from service.errors import ConfigError, TidegateError, UnreachableError
+from service.kafka import odd
 from service.kafka.admin import admin, create_topics, describe
 from service.kafka.broker import EmbeddedBroker, Listener
 from service.kafka.checkpoint import Checkpoint
@@ -94,6 +96,12 @@ def test_a_missing_codec_is_named_with_its_package(monkeypatch):
 def test_slow_checksums_are_refused(monkeypatch):
     monkeypatch.setattr("kafka.record.util.crc32c_c", None)
     with pytest.raises(ConfigError, match="crc32c"):
+        check_client()
+
+
+def test_a_client_that_cannot_read_odd_header_names_is_refused(monkeypatch):
+    monkeypatch.setattr(DefaultRecordBatch, "_read_msg", odd._read_strictly)
+    with pytest.raises(ConfigError, match="kafka-python"):
         check_client()
 
 

@@ -121,15 +121,20 @@ def test_a_record_beyond_the_clients_own_limit_is_refused_alone(kafka, topic):
     assert sorted(numbers(read(kafka, name))) == [0, 1, 2, *range(4, 10)]
 
 
-def test_headers_and_values_that_are_nothing_arrive_as_empty(kafka, topic, sink):
+def test_odd_records_arrive_byte_for_byte(kafka, topic, sink):
     name = topic()
-    record = Outgoing(name, None, None, (("a", None), ("b", b"x")), ORIGIN, 1)
-    assert sink.publish([record]) == []
+    no_text = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    headers = [("a", None), ("b", b""), (no_text, b"x"), ("ümläut", b"nothing")]
+    records = [Outgoing(name, key, None, headers, ORIGIN, 1) for key in (None, b"k")]
+    assert sink.publish(records) == []
     consumer = KafkaConsumer(name, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest")
-    (found,) = next(iter(consumer.poll(timeout_ms=5000).values()))
+    found = next(iter(consumer.poll(timeout_ms=5000).values()))
     consumer.close()
-    assert found.value == b""
-    assert list(found.headers) == [("a", b""), ("b", b"x")]
+    assert [(each.key, each.value) for each in found] == [(None, None), (b"k", None)]
+    assert [list(each.headers) for each in found] == [headers, headers]
+    # What was read can be sent on.
+    again = [Outgoing(name, each.key, each.value, each.headers, ORIGIN, 1) for each in found]
+    assert sink.publish(again) == []
 
 
 def test_records_of_a_lost_ownership_are_not_sent(kafka, topic, sink):

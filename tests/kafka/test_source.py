@@ -14,7 +14,8 @@ from service.errors import DataError, UnreachableError
 from service.kafka.admin import create_topics
 from service.kafka.broker import EmbeddedBroker
 from service.kafka.checkpoint import Marker
-from service.record import Partition
+from service.kafka.sink import Sink
+from service.record import Outgoing, Partition
 from tests.kafka.conftest import Topics, fresh_topic, kafka_for
 from tests.members import Member, committed, member, produce, same_group
 
@@ -193,6 +194,20 @@ def test_a_broken_consumer_is_replaced_and_goes_on_where_it_was(kafka, topic):
         one.take(15, lambda: one.total() == 10)
         assert one.told.recoveries == ["replaced"]
         assert one.read[Partition(name, 0)] == list(range(10))
+
+
+def test_a_header_name_that_is_not_utf8_stops_nothing(kafka, topic):
+    name = topic()
+    no_text = b"\xff\xfe-latin".decode("utf-8", "surrogateescape")
+    odd = [Outgoing(name, b"k", b"v", [(no_text, b"x")], Partition(name, 0), 0)] * 3
+    sink = Sink(kafka)
+    sink.publish(odd)
+    sink.close()
+    produce(kafka, name, 3)
+    with member(kafka, name) as one:
+        one.take(10, lambda: one.total() == 6)
+        assert one.read[Partition(name, 0)] == list(range(6))
+        assert one.told.recoveries == []
 
 
 def test_lag_counts_from_what_is_acknowledged(kafka, topic):
