@@ -141,7 +141,7 @@ def check_options(kafka: Kafka) -> None:
 
 
 def check_client() -> None:
-    """Refuse to start without fast checksums, every codec, and the client that we know. Raises ConfigError."""
+    """Refuse to start without fast checksums, every codec, and the client we know. Raises ConfigError."""
     if kafka.record.util.crc32c_c is None:
         raise ConfigError(
             "The C back end of crc32c is missing; without it each record costs a thousand times more",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.cli.letters import headers
 from service.deadletter import Letter, dead_letter, our_version, parse, redrive, replays_of
 from service.errors import DataError, RecordError
 from service.record import Stored
@@ -24,6 +25,13 @@ def lay(letter: Letter, offset=5):
 def letter_of(source=None, error=ERROR, **more):
     more = {"event_id": "e1", "group": "g", **more}
     return dead_letter(source or record(), error, **more)
+
+
+def test_a_header_name_that_is_no_text_is_kept_and_shown_escaped():
+    no_text = b"\xff-x".decode("utf-8", "surrogateescape")
+    letter = letter_of(record(headers=[(no_text, b"1")]), fits=10_000)
+    assert letter.headers[0] == (no_text, b"1")
+    assert headers(parse(lay(letter)))["\\xff-x"] == "1"
 
 
 def test_the_record_is_untouched_and_the_headers_are_added():
