@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
@@ -42,6 +42,7 @@ from service.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS: Final = 4.0  # of the grace period, kept for the last commit and for leaving the group
+ALIVE_SECONDS: Final = 50.0  # a poll may last a revoke's drain, and beside that a slow broker's answers
 CLOSE_SECONDS: Final = 1.0  # and for closing what else is open
 
 
@@ -49,7 +50,9 @@ CLOSE_SECONDS: Final = 1.0  # and for closing what else is open
 class Signals:
     """SIGTERM and SIGINT ask for a drain; the second one ends the process at once."""
 
-    asked: threading.Event
+    asked: threading.Event = field(default_factory=threading.Event)
+    at: float = 0.0
+    """When the first came, monotonic seconds."""
 
     def install(self) -> None:
         """Take both signals."""
@@ -59,6 +62,7 @@ class Signals:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked.is_set():
             os._exit(Exit.GAVE_UP_DRAINING)
+        self.at = time.monotonic()
         self.asked.set()
 
 
@@ -67,7 +71,7 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
 
     Raises ConfigError (78) or UnreachableError (69) before the first record is read.
     """
-    signals = Signals(threading.Event())
+    signals = Signals()
     signals.install()
     quiet_client()
     with ExitStack() as stack:
@@ -83,13 +87,15 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
         stack.callback(daemon.sink.close, CLOSE_SECONDS)
         describe(scoring.engine.info, policy, metrics)
+        if signals.asked.is_set():
+            return Exit.OK  # asked to stop while starting: nothing was read
         daemon.start()
         daemon.supervisor.tick()  # no moment of readiness before the first assignment
         health.started()
         log.info("serving", extra={"fields": {"http": http.address, "group": settings.kafka.group}})
         daemon.supervisor.watch(signals.asked)
         health.trouble("draining", "the daemon is stopping")
-        return daemon.drain()
+        return daemon.drain(signals.at or time.monotonic())
 
 
 def describe(info: EngineInfo, policy: Policy, metrics: Metrics) -> None:
@@ -146,13 +152,15 @@ class Daemon:
             self.sink,
             fuse,
             metrics,
+            health,
             self.checkpoint.owns,
             facts.deadletter_max_bytes,
         )
         self.pipeline = Pipeline(
             buffer, self.checkpoint, caution, scoring, publisher, member, metrics, health, fail
         )
-        self.loop = IntakeLoop(self.source, buffer, metrics, health, fail)
+        alive = ALIVE_SECONDS + limits.drain_seconds
+        self.loop = IntakeLoop(self.source, buffer, metrics, health, fail, alive=alive)
         self.supervisor = Supervisor(
             self.source, self.sink, self.loop, self.pipeline, buffer, fuse, member, metrics, health
         )
@@ -163,10 +171,10 @@ class Daemon:
         self.pipeline.start()
         self.loop.start()
 
-    def drain(self) -> Exit:
-        """Finish what is in flight, commit, leave the group: all within the grace period."""
+    def drain(self, asked: float) -> Exit:
+        """Finish what is in flight, commit, leave the group: within the grace period from `asked` on."""
         began = time.monotonic()
-        deadline = began + self._grace - CLOSE_SECONDS
+        deadline = asked + self._grace - CLOSE_SECONDS
         self.loop.stop()
         drained = self.pipeline.drain(deadline - LEAVE_SECONDS)
         if not drained:

@@ -17,7 +17,6 @@ from service.record import Run
 
 log = logging.getLogger(__name__)
 
-ALIVE_SECONDS: Final = 60.0  # a poll may last a revoke's drain, and a slow broker's answer
 DRAIN_POLL_SECONDS: Final = 0.2
 COMMIT_SECONDS: Final = 5.0
 
@@ -26,10 +25,18 @@ class IntakeLoop:
     """Owns the source from `open` to `close`; everything the client does happens on this thread."""
 
     def __init__(
-        self, source: Source, buffer: Buffer, metrics: Metrics, health: Health, fail: FailPoints
+        self,
+        source: Source,
+        buffer: Buffer,
+        metrics: Metrics,
+        health: Health,
+        fail: FailPoints,
+        *,
+        alive: float,
     ) -> None:
+        """`alive`: how many seconds one poll may last before the loop counts as hung."""
         self._source, self._buffer, self._metrics, self._health = source, buffer, metrics, health
-        self._fail = fail
+        self._fail, self._alive = fail, alive
         self._stop, self._hold, self._drained = threading.Event(), threading.Event(), threading.Event()
         self._deadline = 0.0
         self._paused: tuple[Cause, float] | None = None
@@ -72,7 +79,7 @@ class IntakeLoop:
 
     def _poll_until_stopped(self) -> None:
         while not self._stop.is_set():
-            self._health.beat("poll", ALIVE_SECONDS)
+            self._health.beat("poll", self._alive)
             runs = self._source.poll()
             if self._hold.is_set():
                 self._source.pause()
@@ -84,10 +91,10 @@ class IntakeLoop:
         """Poll on without taking records: a rebalance under way blocks every commit until it is through."""
         self._source.pause()
         while not self._drained.is_set():
-            self._health.beat("poll", ALIVE_SECONDS)
+            self._health.beat("poll", self._alive)
             self._source.poll(DRAIN_POLL_SECONDS)
         while not self._source.commit(COMMIT_SECONDS) and time.monotonic() < self._deadline - COMMIT_SECONDS:
-            self._health.beat("poll", ALIVE_SECONDS)
+            self._health.beat("poll", self._alive)
             self._source.poll(DRAIN_POLL_SECONDS)
 
     def _take(self, runs: list[Run]) -> None:

@@ -43,6 +43,7 @@ class Membership:
         self._metrics.drain_seconds.observe(seconds)
         self._forget(partitions)
         if not drained:
+            self._sink.kill()  # what is still on its way must not come after the new owner's
             log.warning("a revoke came before the drain was over; the new owner repeats what was left")
 
     def lost(self, partitions: Collection[Partition]) -> None:
@@ -79,7 +80,8 @@ class Membership:
         """These runs are acknowledged."""
         now = time.time()
         for run in runs:
-            self._finished[run.partition] = run.records[-1].timestamp / 1e3
+            if run.records[-1].timestamp > 0:  # a record may have none
+                self._finished[run.partition] = run.records[-1].timestamp / 1e3
             self._metrics.last_progress.labels(run.partition.topic, str(run.partition.partition)).set(now)
 
     def finished(self, partition: Partition) -> float | None:

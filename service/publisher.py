@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
+from service.account import Account
 from service.config import Settings
 from service.cycle import Cycle
 from service.deadletter import dead_letter
 from service.errors import RecordError
 from service.fuse import Fuse
+from service.health import Health
 from service.kafka.sink import Rejected, Sink
 from service.metrics import Metrics
 from service.policy import Policy
 from service.record import Outgoing, Partition, Record
 from service.score import Scored, Timings
 from service.scoring import Failed, Inferred, Scoring
+
+log = logging.getLogger(__name__)
 
 REJECTED_AGAIN_SECONDS: Final = 1.0
 
@@ -48,13 +50,15 @@ class Publisher:
         sink: Sink,
         fuse: Fuse,
         metrics: Metrics,
+        health: Health,
         owns: Callable[[Partition, int], bool],
         deadletter_fits: int | None,
     ) -> None:
         self._settings, self._scoring, self._sink = settings, scoring, sink
         self._fuse, self._metrics, self._owns = fuse, metrics, owns
         self._fits = deadletter_fits
-        self._decision_labels = {"policy": policy.reference, "mode": policy.mode}
+        self._health = health
+        self._account = Account(metrics, policy, scoring.engine.labels.names)
 
     def publish(self, cycle: Cycle, stopping: Callable[[], bool], sent: Callable[[], None]) -> bool:
         """Publish one cycle, return once all is acknowledged; False: the fuse tripped and nothing was sent.
@@ -67,10 +71,11 @@ class Publisher:
         if self._trips(results):
             return False
         made = time.monotonic()
-        self._send([r.outgoing for r in results if r.outgoing is not None], results, stopping, sent)
+        results = self._send(results, stopping, sent)
         self._metrics.stage["policy"].observe(made - began)
         self._metrics.stage["publish"].observe(time.monotonic() - made)
-        self._account(results, cycle.inferred)
+        answered = [r for r in results if self._owns(r.partition, r.epoch)]
+        self._account.count([(r.record, r.made) for r in answered], cycle.inferred)
         return True
 
     def _results(self, cycle: Cycle, inferred: Inferred) -> list[_Result]:
@@ -121,49 +126,46 @@ class Publisher:
         return any(self._fuse.feed(partition, found) for partition, found in kinds.items())
 
     def _send(
-        self,
-        outgoing: list[Outgoing],
-        results: list[_Result],
-        stopping: Callable[[], bool],
-        sent: Callable[[], None],
-    ) -> None:
-        """Send; what the brokers refuse for its own sake goes out as a dead letter, at last by reference."""
-        sources = [r for r in results if r.outgoing is not None]
-        rejected = self._sink.publish(outgoing, self._owned, stopping, sent)
-        while rejected:
-            again = [(sources[r.index], self._refused(sources[r.index], r)) for r in rejected]
-            sources = [source for source, _ in again]
-            rejected = self._sink.publish([letter for _, letter in again], self._owned, stopping)
-            if rejected:
-                self._metrics.errors.labels("publish", "rejected_reference").inc(len(rejected))
-                time.sleep(REJECTED_AGAIN_SECONDS)  # not even where it lies: the topic itself needs mending
+        self, results: list[_Result], stopping: Callable[[], bool], sent: Callable[[], None]
+    ) -> list[_Result]:
+        """Send; what the brokers refuse for its own sake goes out as a dead letter, at last by reference.
 
-    def _refused(self, result: _Result, rejected: Rejected) -> Outgoing:
+        Returns what became of each record in the end.
+        """
+        results = list(results)
+        waiting = [k for k, result in enumerate(results) if result.outgoing is not None]
+        rejected = self._sink.publish(_outgoing(results, waiting), self._owned, stopping, sent)
+        rounds = 0
+        while rejected:
+            waiting = [waiting[each.index] for each in rejected]
+            for k, each in zip(waiting, rejected, strict=True):
+                results[k] = self._refused(results[k], each)
+                self._fuse.feed(results[k].partition, ["invalid"])
+            rounds += 1
+            if rounds > 1:
+                self._hopeless(len(rejected), rejected[0].why)
+            rejected = self._sink.publish(_outgoing(results, waiting), self._owned, stopping)
+        if rounds > 1:
+            self._health.clear("deadletter")
+        return results
+
+    def _hopeless(self, count: int, why: str) -> None:
+        """Not even where the record lies is taken: the dead-letter topic itself needs mending."""
+        self._metrics.errors.labels("publish", "rejected_reference").inc(count)
+        if self._health.trouble("deadletter", f"the dead-letter topic refuses records: {why}"):
+            log.error("the dead-letter topic refuses records, trying until it takes them: %s", why)
+        time.sleep(REJECTED_AGAIN_SECONDS)
+
+    def _refused(self, result: _Result, rejected: Rejected) -> _Result:
         error = RecordError("invalid", "too_large", f"refused by the broker: {rejected.why}", stage="publish")
         fits = 0 if rejected.outgoing.topic == self._settings.deadletter.topic else self._fits
-        failed = result.made if isinstance(result.made, Failed) else Failed(result.event_id, error)
-        return self._letter(result.record, result.partition, result.epoch, failed, 1, fits)
+        made = result.made if isinstance(result.made, Failed) else Failed(result.event_id, error)
+        letter = self._letter(result.record, result.partition, result.epoch, made, 1, fits)
+        return replace(result, made=made, outgoing=letter)
 
     def _owned(self, outgoing: Outgoing) -> bool:
         return self._owns(outgoing.origin, outgoing.epoch)
 
-    def _account(self, results: list[_Result], inferred: Inferred) -> None:
-        metrics, now = self._metrics, time.time()
-        scored = [r.made for r in results if isinstance(r.made, Scored)]
-        failed = [r.made for r in results if isinstance(r.made, Failed)]
-        metrics.records_scored.inc(len(scored))
-        for action, count in Counter(s.decision.action for s in scored).items():
-            metrics.decisions.labels(action=action, **self._decision_labels).inc(count)
-        kept = Counter((f.error.kind, f.error.reason) for f in failed if not f.dropped)
-        for (kind, reason), count in kept.items():
-            metrics.deadletters.labels(kind, reason).inc(count)
-        dropped = sum(f.dropped for f in failed)
-        if dropped:
-            metrics.records_dropped.labels("expired").inc(dropped)
-        metrics.end_to_end.observe(np.array([now - r.record.timestamp / 1e3 for r in results]))
-        statuses = Counter((i.modality, i.status) for p in inferred.prepared for i in p.inputs)
-        for item, count in statuses.items():
-            metrics.input[item].inc(count)
-        if inferred.outputs is not None:
-            for k, name in enumerate(self._scoring.engine.labels.names):
-                metrics.score_probability.observe(inferred.outputs.moderation[:, k], name)
+
+def _outgoing(results: list[_Result], chosen: list[int]) -> list[Outgoing]:
+    return [out for k in chosen if (out := results[k].outgoing) is not None]
