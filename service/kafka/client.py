@@ -16,7 +16,8 @@ from service.config import Kafka, Security
 from service.errors import ConfigError
 from service.kafka import odd
 
-CONSUMER_SETTINGS: Mapping[str, Any] = KafkaConsumer.DEFAULT_CONFIG
+# A process that was killed holds its partitions for a session; heartbeats come from a thread of their own.
+CONSUMER_SETTINGS: Mapping[str, Any] = KafkaConsumer.DEFAULT_CONFIG | {"session_timeout_ms": 15_000}
 PRODUCER_SETTINGS: Mapping[str, Any] = KafkaProducer.DEFAULT_CONFIG
 """Every setting that the client knows, with its default."""
 
@@ -92,6 +93,7 @@ def consumer_options(kafka: Kafka) -> dict[str, Any]:
     return {
         **common_options(kafka),
         "fetch_max_bytes": 8 << 20,
+        "session_timeout_ms": CONSUMER_SETTINGS["session_timeout_ms"],
         **_checked("kafka.consumer", kafka.consumer, CONSUMER_SETTINGS, _REFUSED_CONSUMER),
         "enable_auto_commit": False,
         "auto_offset_reset": "none",

@@ -47,6 +47,18 @@ def topic_id(consumer: KafkaConsumer, topic: str) -> object:
     return consumer._cluster._topic_ids.get(topic)
 
 
+def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """Offset of the next record that poll will return; the public call costs a hundred times more."""
+    state = consumer._subscription.assignment.get(partition)
+    return None if state is None or state.position is None else int(state.position.offset)
+
+
+def reading(consumer: KafkaConsumer) -> tuple[TopicPartition, int] | None:
+    """The partition that poll was reading when it failed, and the offset of the next record there."""
+    current = consumer._fetcher._next_partition_records
+    return (current.topic_partition, current.next_fetch_offset) if current else None
+
+
 def connected(client: KafkaConsumer | KafkaProducer) -> bool:
     """Whether any connection to a broker is up."""
     client = client._sender._client if isinstance(client, KafkaProducer) else client

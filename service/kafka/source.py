@@ -23,6 +23,7 @@ from service.errors import ConfigError, InternalError, TidegateError
 from service.kafka.checkpoint import Checkpoint, Commit, Marker
 from service.kafka.hooks import Hooks, Silent, Start
 from service.kafka.member import Member
+from service.kafka.obstacle import Obstacle
 from service.kafka.places import place, refuse_gap
 from service.kafka.sampler import Sampler
 from service.record import Partition, Run
@@ -61,6 +62,7 @@ class Source:
         self._unstable_since: float | None = None
         self._revive_at, self._revive_wait = 0.0, REVIVE_SECONDS[0]
         self._broken: str | None = None
+        self._obstacle = Obstacle()
 
     def open(self) -> None:
         """Connect and subscribe; raises ConfigError (78) or UnreachableError (69) within 15 s."""
@@ -89,6 +91,8 @@ class Source:
         member.committer.soon()
         self._sampler.sample(member)
         self._watch(member)
+        if member.stable and not member.rebalances.pending:
+            self._obstacle.look(member.consumer, self._checkpoint.owned())
         return runs
 
     def pause(self) -> None:
@@ -146,9 +150,11 @@ class Source:
         """Why it is not ready (`not_assigned`, `rebalancing`, `broker_unreachable`, …), None while it is."""
         member = self._member
         if member is None:
-            return self._broken or "not_assigned"
+            return self._obstacle.reason or self._broken or "not_assigned"
         if self._sampler.failing:
             return "broker_unreachable"
+        if self._obstacle.reason is not None:
+            return self._obstacle.reason
         if not self._ever_joined:
             return "not_assigned"
         return None if member.stable and not member.rebalances.pending else "rebalancing"
@@ -173,7 +179,8 @@ class Source:
     def _fetch(self, member: Member, timeout: float) -> Batches:
         try:
             batches: Batches = member.consumer.poll(timeout_ms=int(timeout * 1000))
-            self._revive_wait = REVIVE_SECONDS[0]
+            if batches and self._obstacle.reason is None:
+                self._revive_wait = REVIVE_SECONDS[0]
             return batches
         except NoOffsetForPartitionError:
             return {}  # a partition the group knows nothing about: resolved next
@@ -186,6 +193,7 @@ class Source:
         except RetriableError:
             time.sleep(RETRY_SECONDS)
         except Exception as error:  # noqa: BLE001 - the client passes on whatever its decoders raise
+            self._obstacle.met(member.consumer, error)
             self._replace(member, error)
         return {}
 

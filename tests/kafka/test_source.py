@@ -7,10 +7,12 @@ import time
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import CorruptRecordError
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import TopicPartition
 
 from service.config import Kafka
 from service.errors import DataError, UnreachableError
+from service.kafka import odd
 from service.kafka.admin import create_topics
 from service.kafka.broker import EmbeddedBroker
 from service.kafka.checkpoint import Marker
@@ -199,15 +201,41 @@ def test_a_broken_consumer_is_replaced_and_goes_on_where_it_was(kafka, topic):
 def test_a_header_name_that_is_not_utf8_stops_nothing(kafka, topic):
     name = topic()
     no_text = b"\xff\xfe-latin".decode("utf-8", "surrogateescape")
-    odd = [Outgoing(name, b"k", b"v", [(no_text, b"x")], Partition(name, 0), 0)] * 3
+    records = [Outgoing(name, b"k", b"v", [(no_text, b"x")], Partition(name, 0), 0)] * 3
     sink = Sink(kafka)
-    sink.publish(odd)
+    sink.publish(records)
     sink.close()
     produce(kafka, name, 3)
     with member(kafka, name) as one:
         one.take(10, lambda: one.total() == 6)
         assert one.read[Partition(name, 0)] == list(range(6))
         assert one.told.recoveries == []
+
+
+def test_a_record_that_cannot_be_read_is_told_until_reading_is_past_it(kafka, topic, monkeypatch, caplog):
+    name = topic()
+    produce(kafka, name, 5)
+    broken, read = [True], odd._read
+
+    def poisoned(batch: object) -> object:
+        record = read(batch)
+        if broken and record.value == b"v3":
+            raise CorruptRecordError("made up")
+        return record
+
+    monkeypatch.setattr(DefaultRecordBatch, "_read_msg", poisoned)
+    with member(kafka, name) as one:
+        reasons = set()
+        started = time.monotonic()
+        one.take(6, lambda: reasons.add(one.source.reason) or len(one.told.recoveries) > 2)
+        assert time.monotonic() - started > 1.4  # 0.5 s, 1 s, …: nothing advanced in between
+        assert one.source.reason == "record_unreadable"
+        assert reasons <= {None, "not_assigned", "rebalancing", "record_unreadable"}
+        assert caplog.text.count(f"{name}/0@3 cannot be read") == 1
+        broken.clear()
+        one.take(15, lambda: one.total() == 5 and one.source.reason is None)
+        assert one.source.reason is None
+        assert one.read[Partition(name, 0)] == list(range(5))
 
 
 def test_lag_counts_from_what_is_acknowledged(kafka, topic):
