@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from service.errors import ConfigError
+from service.errors import UnreachableError
 from service.health import Health, Probe
 
 PROBES: Final = ("/livez", "/readyz", "/startupz")
@@ -70,7 +70,7 @@ class HttpServer:
         try:
             self._server = kind((host, port), partial(Handler, health, registry))
         except OSError as error:
-            raise ConfigError(
+            raise UnreachableError(
                 f"cannot listen on {host}:{port}",
                 where="http.host, http.port",
                 why=error.strerror or str(error),

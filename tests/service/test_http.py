@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from service.errors import ConfigError
+from service.errors import UnreachableError
 from service.health import Health
 from service.http import HttpServer
 
@@ -90,5 +90,5 @@ def test_nothing_but_reading_is_allowed(server: HttpServer):
 
 
 def test_a_port_that_is_taken_is_a_configuration_error(server: HttpServer, health: Health):
-    with pytest.raises(ConfigError, match=r"http\.host, http\.port.*Choose a free port"):
+    with pytest.raises(UnreachableError, match=r"http\.host, http\.port.*Choose a free port"):
         HttpServer("127.0.0.1", server.port, health, CollectorRegistry())

@@ -53,8 +53,8 @@ ERRORS = {
     "group as client setting": (["kafka.consumer.group_id=x"], "Set kafka.group"),
     "unknown setting": (["kafka.producer.lingr_ms=1"], "Did you mean 'linger_ms'?"),
     "drain over session": (
-        ["limits.drain_seconds=45", "limits.grace_seconds=60"],
-        "_timeout_ms (45 s)",
+        ["limits.drain_seconds=15", "limits.grace_seconds=60"],
+        "session_timeout_ms (15 s)",
     ),
     "drain over shorter session": (["kafka.consumer.session_timeout_ms=9000"], "session_timeout_ms (9 s)"),
     "unknown codec": (["kafka.producer.compression_type=klingon"], "compression_type cannot be 'klingon'"),
