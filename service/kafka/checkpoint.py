@@ -62,6 +62,8 @@ class _Ownership:
     begun: int = -1
     acked: int = -1
     committed: Commit | None = None
+    read: str = ""
+    """The marker at the assignment: who gives up alive leaves it as it was."""
 
 
 class Checkpoint:
@@ -71,6 +73,7 @@ class Checkpoint:
         self._lock = threading.Lock()
         self._owned: dict[Partition, _Ownership] = {}
         self._epochs: dict[Partition, int] = {}
+        self._left: dict[Partition, tuple[Commit, str]] = {}
 
     def opened(self, starts: Mapping[Partition, int]) -> None:
         """Start a new ownership (epoch) of each partition, at this offset."""
@@ -79,6 +82,19 @@ class Checkpoint:
                 assert partition not in self._owned, f"{partition} opened twice. This is a bug."
                 epoch = self._epochs[partition] = self._epochs.get(partition, 0) + 1
                 self._owned[partition] = _Ownership(epoch, start)
+
+    def assigned(self, partition: Partition, known: Commit) -> str:
+        """Note what the group has for a partition just opened; returns the marker of tries before this one.
+
+        A marker that this very process left there, because it could not commit when it lost the partition,
+        tells of no crash.
+        """
+        with self._lock:
+            owned = self._owned[partition]
+            owned.committed = known
+            ours, before = self._left.pop(partition, (None, ""))
+            owned.read = before if known == ours else known.metadata
+            return owned.read
 
     def closing(self, partitions: Iterable[Partition]) -> None:
         """Let no new cycle include these partitions; what is in flight may still be acknowledged."""
@@ -91,7 +107,9 @@ class Checkpoint:
         """End the ownership: late acknowledgements are ignored and nothing more is committed."""
         with self._lock:
             for partition in partitions:
-                self._owned.pop(partition, None)
+                owned = self._owned.pop(partition, None)
+                if owned is not None and owned.committed is not None:
+                    self._left[partition] = (owned.committed, _marker(owned))
 
     def epoch(self, partition: Partition) -> int | None:
         """The current ownership, None where records of this partition must not enter a new cycle."""
@@ -175,17 +193,24 @@ class Checkpoint:
                     found[partition] = Commit(owned.acked, marker.encode())
             return found
 
-    def to_settle(self, partitions: Iterable[Partition]) -> dict[Partition, Commit]:
-        """`to_commit`, and for idle partitions a fresh marker: giving them up in good order is no crash."""
+    def to_settle(self, partitions: Iterable[Partition], alive: bool = False) -> dict[Partition, Commit]:
+        """`to_commit`, and for idle partitions the marker of before: given up in good order is no crash.
+
+        `alive`: nor is it with records in flight, for what holds them up is not a record that ends processes.
+        """
         partitions = list(partitions)
         found = self.to_commit(partitions)
         with self._lock:
             for partition in partitions:
                 owned = self._owned.get(partition)
-                if owned is None or owned.inflight or partition in found or owned.committed is None:
+                if owned is None or (owned.inflight and not alive):
                     continue
-                if owned.committed.metadata:
-                    found[partition] = Commit(owned.committed.offset)
+                known = owned.committed
+                if known is None and owned.acked < 0:
+                    continue  # the group knows nothing of it yet, and need not
+                settled = Commit(max(owned.acked, _offset(known)), _marker(owned))
+                if settled != known:
+                    found[partition] = settled
         return found
 
     def committed(self, commits: Mapping[Partition, Commit]) -> None:
@@ -208,6 +233,11 @@ class Checkpoint:
         """For each owned partition the offset up to which everything is acknowledged."""
         with self._lock:
             return {partition: max(owned.start, owned.acked) for partition, owned in self._owned.items()}
+
+
+def _marker(owned: _Ownership) -> str:
+    """What a living owner leaves: nothing to suspect beyond what it has finished."""
+    return "" if owned.acked >= 0 else owned.read
 
 
 def _offset(commit: Commit | None) -> int:

@@ -95,7 +95,7 @@ class Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the c
         self._hooks.rebalanced("revoked")
 
     async def _commit(self, partitions: set[Partition]) -> None:
-        commits = self._checkpoint.to_settle(partitions)
+        commits = self._checkpoint.to_settle(partitions, alive=True)
         if not commits:
             return
         started = time.monotonic()

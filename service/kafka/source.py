@@ -253,8 +253,11 @@ class Source:
             self._checkpoint.opened({partition: found.offset})
             member.consumer.seek(TopicPartition(*partition), found.offset)
         unmoved = found.offset == position
+        marker = Marker()
         if position is not None and unmoved:
-            self._checkpoint.committed({partition: Commit(position, known.metadata or "")})
+            marker = Marker.decode(
+                self._checkpoint.assigned(partition, Commit(position, known.metadata or ""))
+            )
         if found.gone:
             self._hooks.retention_gap(partition, found.gone)
         if found.recreated:
@@ -263,7 +266,6 @@ class Source:
             # Else a crash before the first commit would count the gap twice, or start later still.
             self.mark(partition, found.offset, Marker())
         epoch = self._checkpoint.epoch(partition)
-        marker = Marker.decode(known.metadata) if unmoved and known is not None else Marker()
         return None if epoch is None else Start(epoch, found.offset, marker, position is not None)
 
     def _release(self, member: Member, starts: Mapping[Partition, Start]) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from service.caution import Caution
 from service.kafka.checkpoint import Checkpoint, Commit, Marker
 from service.record import Partition
 
@@ -116,6 +117,64 @@ def test_a_busy_partition_given_up_keeps_its_marker():
     checkpoint.committed({A: Commit(0, '{"a":2}')})
     checkpoint.begin({A: (1, 5)})
     assert checkpoint.to_settle([A]) == {}
+
+
+def test_a_busy_partition_given_up_alive_has_the_marker_of_before():
+    checkpoint = opened(A)
+    assert checkpoint.assigned(A, Commit(0, '{"a":2}')) == '{"a":2}'
+    checkpoint.committed({A: Commit(0, '{"a":3}')})
+    checkpoint.begin({A: (1, 5)})
+    assert checkpoint.to_settle([A]) == {}
+    assert checkpoint.to_settle([A], alive=True) == {A: Commit(0, '{"a":2}')}
+
+
+def test_a_busy_partition_given_up_alive_has_a_fresh_marker_after_progress():
+    checkpoint = opened(A)
+    checkpoint.assigned(A, Commit(0, '{"a":2}'))
+    checkpoint.committed({A: Commit(0, '{"a":3}')})
+    checkpoint.begin({A: (1, 5)})
+    checkpoint.begin({A: (1, 9)})
+    checkpoint.acked({A: (1, 5)})
+    assert checkpoint.to_settle([A], alive=True) == {A: Commit(5)}
+    checkpoint.committed({A: Commit(5, '{"a":1,"e":9}')})
+    assert checkpoint.to_settle([A], alive=True) == {A: Commit(5)}
+
+
+def test_an_idle_partition_given_up_has_the_marker_of_before():
+    checkpoint = opened(A)
+    checkpoint.assigned(A, Commit(0, '{"a":2}'))
+    checkpoint.committed({A: Commit(0, '{"a":3}')})
+    assert checkpoint.to_settle([A]) == {A: Commit(0, '{"a":2}')}
+
+
+def test_the_own_note_on_a_partition_that_was_lost_and_came_back_is_no_crash():
+    checkpoint = opened(A)
+    checkpoint.assigned(A, Commit(0, '{"a":1}'))
+    checkpoint.committed({A: Commit(0, '{"a":2}')})
+    checkpoint.fence([A])
+    checkpoint.opened({A: 0})
+    assert checkpoint.assigned(A, Commit(0, '{"a":2}')) == '{"a":1}'
+    checkpoint.committed({A: Commit(0, '{"a":2}')})
+    checkpoint.fence([A])
+    checkpoint.opened({A: 0})
+    assert checkpoint.assigned(A, Commit(0, '{"a":3}')) == '{"a":3}', "another owner was there meanwhile"
+
+
+def test_an_outage_with_many_hand_overs_condemns_nothing():
+    group = Commit(100)
+    for _ in range(9):  # each time another process
+        checkpoint, caution = Checkpoint(), Caution(window=12288)
+        checkpoint.opened({A: 100})
+        before = Marker.decode(checkpoint.assigned(A, group))
+        group = Commit(100, caution.assigned(A, 100, before).encode())
+        checkpoint.committed({A: group})
+        assert not caution.condemned(A, 100)
+        assert caution.cap(A, 100) is None
+        checkpoint.begin({A: (1, 356)})
+        checkpoint.closing([A])
+        group = checkpoint.to_settle([A], alive=True)[A]
+        checkpoint.fence([A])
+    assert group == Commit(100)
 
 
 def test_positions_start_where_the_partition_did():
