@@ -19,6 +19,14 @@ MEDIA_REASONS: Final = frozenset(get_args(MediaReason))
 """Every reason for which one item of media fails, as dead letters and scores spell it."""
 
 
+def explain(what: str, where: str = "", why: str = "", remedy: str = "") -> str:
+    """One sentence or two for a person: what (where): why. What to do next."""
+    text = what + (f" ({where})" if where else "")
+    if why:
+        text += f": {why}"
+    return text + (f". {remedy}" if remedy else "")
+
+
 class EngineError(Exception):
     """Anything the engines raise on purpose: what is wrong, where, why, and what to do about it.
 
@@ -32,10 +40,7 @@ class EngineError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        text = self.what + (f" ({self.where})" if self.where else "")
-        if self.why:
-            text += f": {self.why}"
-        return text + (f". {self.remedy}" if self.remedy else "")
+        return explain(self.what, self.where, self.why, self.remedy)
 
 
 class BundleError(EngineError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from engines.errors import explain
+
 
 class Exit(IntEnum):
     """Exit codes of every verb (after sysexits.h)."""
@@ -27,10 +29,7 @@ class TidegateError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        text = self.what + (f" ({self.where})" if self.where else "")
-        if self.why:
-            text += f": {self.why}"
-        return text + (f". {self.remedy}" if self.remedy else "")
+        return explain(self.what, self.where, self.why, self.remedy)
 
 
 class ConfigError(TidegateError):

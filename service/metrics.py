@@ -106,7 +106,9 @@ class Metrics:
             "received_bytes_total", "Bytes of key, value and headers of polled records.", "topic"
         )
         self.records_scored = self._counter("records_scored_total", "Records whose score was acknowledged.")
-        self.inputs = self._counter("inputs_total", "Items of events, by what became of them.", "modality", "status")
+        self.inputs = self._counter(
+            "inputs_total", "Items of events, by what became of them.", "modality", "status"
+        )
         self.input = {(m, s): self.inputs.labels(m, s) for m in MODALITIES for s in STATUSES}
         self.records_dropped = self._counter("records_dropped_total", "Records dropped on purpose.", "reason")
         for reason in ("expired", "retention"):
