@@ -82,10 +82,15 @@ class Sink:
         # Groups in order; a group whose batches were rejected is halved until the culprit stands alone.
         groups = deque([list(range(len(records)))])
         while groups:
-            group = [index for index in groups.popleft() if owned(records[index])]
+            group = groups.popleft()
+            if not any(owned(records[index]) for index in group):
+                continue
+            producer = self._ready(stopping)
+            # Only now: getting a producer may have taken a whole outage.
+            group = [index for index in group if owned(records[index])]
             if not group:
                 continue
-            outcomes = self._attempt([records[index] for index in group], stopping, sent)
+            outcomes = self._attempt(producer, [records[index] for index in group], stopping, sent)
             left = []
             for index, outcome in zip(group, outcomes, strict=True):
                 if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.REJECTED and len(group) == 1):
@@ -125,9 +130,12 @@ class Sink:
         internals.force_close(producer)
 
     def _attempt(
-        self, records: Sequence[Outgoing], stopping: Callable[[], bool], sent: Callable[[], None]
+        self,
+        producer: KafkaProducer,
+        records: Sequence[Outgoing],
+        stopping: Callable[[], bool],
+        sent: Callable[[], None],
     ) -> list[Outcome]:
-        producer = self._ready(stopping)
         looking = partial(self._look, stopping=stopping)
         outcomes = attempt(producer, records, self._deadline, looking, sent)
         if any(each.fate is Fate.REJECTED for each in outcomes):
@@ -177,6 +185,7 @@ class Sink:
                     continue
                 with self._lock:
                     self._producer = producer
+                continue  # killed meanwhile, perhaps
             return self._producer
 
     def _connect(self) -> KafkaProducer:

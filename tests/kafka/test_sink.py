@@ -144,6 +144,25 @@ def test_records_of_a_lost_ownership_are_not_sent(kafka, topic, sink):
     assert numbers(read(kafka, name)) == [0, 2]
 
 
+def test_what_was_lost_while_waiting_for_a_producer_is_not_sent(kafka, topic, sink, monkeypatch):
+    name, back, connect = topic(), threading.Event(), sink._connect
+
+    def away() -> object:
+        back.wait(10)
+        return connect()
+
+    monkeypatch.setattr(sink, "_connect", away)
+    epoch = [1]
+    records = [outgoing(name, 0), outgoing(name, 1, epoch=2)]
+    done = in_background(lambda: sink.publish(records, owned=lambda each: each.epoch >= epoch[0]))
+    time.sleep(0.3)
+    epoch[0] = 2
+    sink.kill()
+    back.set()
+    done.join(10)
+    assert numbers(read(kafka, name)) == [1]
+
+
 def test_a_killed_sink_publishes_the_rest_with_a_new_producer(kafka, topic):
     replaced: list[str] = []
     sink, name = Sink(kafka, on_replaced=replaced.append), topic()
