@@ -32,6 +32,8 @@ REJECTIONS = (
     PolicyViolationError,
     UnsupportedForMessageFormatError,
 )
+# Said of a record that lay in the client for a whole outage, too: sent anew it has a time of now.
+TIMELY = (InvalidTimestampError, InvalidRecordError)
 
 
 class Fate(Enum):
@@ -51,6 +53,8 @@ class Outcome(NamedTuple):
 
     fate: Fate
     why: str = ""
+    stale: bool = False
+    """Rejected perhaps only because it was sent so long ago."""
 
 
 _ACKED = Outcome(Fate.ACKED)
@@ -112,7 +116,8 @@ def _outcome(future: Any, started: float, seconds: float, waiting: Callable[[flo
     if future.succeeded():
         return _ACKED
     error = future.exception
-    return Outcome(Fate.REJECTED if isinstance(error, REJECTIONS) else Fate.FAILED, _short(error))
+    fate = Fate.REJECTED if isinstance(error, REJECTIONS) else Fate.FAILED
+    return Outcome(fate, _short(error), stale=isinstance(error, TIMELY))
 
 
 def _short(error: BaseException) -> str:

@@ -79,6 +79,7 @@ class Sink:
         before all is acknowledged.
         """
         rejected: list[Rejected] = []
+        renewed: set[int] = set()
         # Groups in order; a group whose batches were rejected is halved until the culprit stands alone.
         groups = deque([list(range(len(records)))])
         while groups:
@@ -93,7 +94,11 @@ class Sink:
             outcomes = self._attempt(producer, [records[index] for index in group], stopping, sent)
             left = []
             for index, outcome in zip(group, outcomes, strict=True):
-                if outcome.fate is Fate.REFUSED or (outcome.fate is Fate.REJECTED and len(group) == 1):
+                alone = outcome.fate is Fate.REJECTED and len(group) == 1
+                if alone and outcome.stale and index not in renewed:
+                    renewed.add(index)
+                    left.append(index)
+                elif alone or outcome.fate is Fate.REFUSED:
                     rejected.append(Rejected(index, records[index], outcome.why))
                 elif outcome.fate is not Fate.ACKED:
                     left.append(index)

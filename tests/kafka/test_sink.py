@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -109,6 +111,21 @@ def test_a_null_key_on_a_compacted_topic_is_rejected_alone(kafka, topic, sink):
     rejected = sink.publish(records)
     assert [each.index for each in rejected] == [5]
     assert sorted(set(numbers(read(kafka, name)))) == [n for n in range(20) if n != 5]
+
+
+def test_a_record_that_grew_too_old_on_its_way_is_sent_anew(kafka, topic, sink, broker):
+    name = topic(1, {"message.timestamp.before.max.ms": "1200"})
+    sink.publish(batch(name, 1))
+    rejected: list[object] = []
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        done = in_background(lambda: rejected.append(sink.publish(batch(name, 1, 1))))
+        time.sleep(2)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    done.join(10)
+    assert rejected == [[]]
+    assert numbers(read(kafka, name)) == [0, 1]
 
 
 def test_a_record_beyond_the_clients_own_limit_is_refused_alone(kafka, topic):
