@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -13,7 +13,7 @@ from kafka.structs import TopicPartition
 from service.kafka import internals
 from service.kafka.checkpoint import Checkpoint
 from service.kafka.member import Member
-from service.record import Partition
+from service.record import Partition, Run
 
 SAMPLE_SECONDS = 5.0
 FAILING_SAMPLE_SECONDS = 1.0
@@ -27,16 +27,24 @@ class Sampler:
         self._checkpoint = checkpoint
         self._lock = threading.Lock()
         self._ends: dict[Partition, int] = {}
+        self._delivered: dict[Partition, tuple[int, int]] = {}
+        self._reached: dict[Partition, tuple[int, int]] = {}
         self._due = 0.0
         self._asked = False
         self.failing = False
 
+    def took(self, runs: Iterable[Run]) -> None:
+        """Remember up to where records came out of poll."""
+        for run in runs:
+            self._delivered[run.partition] = (run.epoch, run.records[-1].offset + 1)
+
     def sample(self, member: Member) -> None:
-        """Ask again when it is due."""
+        """Note what has been read, and ask for the ends when that is due."""
         now = time.monotonic()
         if not internals.connected(member.consumer):
             self.failing = True
         owned = self._checkpoint.owned()
+        self._reached = {each: self._reach(member, each) for each in owned}
         if not owned:
             self.failing = not internals.connected(member.consumer)
         if self._asked or now < self._due or not owned:
@@ -50,8 +58,20 @@ class Sampler:
         """Records between acknowledged and end, for partitions owned now whose end is known."""
         positions = self._checkpoint.positions()
         with self._lock:
-            ends = self._ends
+            ends, reached = self._ends, self._reached
+        for each, (delivered, position) in reached.items():
+            at = positions.get(each)
+            # All that came is acknowledged; what lies between are marks of transactions, and gaps.
+            if at is not None and at >= delivered:
+                positions[each] = max(at, position)
         return {each: max(0, ends[each] - at) for each, at in positions.items() if each in ends}
+
+    def _reach(self, member: Member, partition: Partition) -> tuple[int, int]:
+        epoch, delivered = self._delivered.get(partition, (0, -1))
+        position = internals.position(member.consumer, TopicPartition(*partition))
+        if not self._checkpoint.owns(partition, epoch):
+            delivered = -1
+        return delivered, -1 if position is None else position
 
     def _answered(self, result: Mapping[TopicPartition, Any] | KafkaError) -> None:
         self._asked = False

@@ -89,6 +89,7 @@ class Source:
         self._resolve(member)
         runs = self._runs(batches)
         member.committer.soon()
+        self._sampler.took(runs)
         self._sampler.sample(member)
         self._watch(member)
         if member.stable and not member.rebalances.pending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import TopicPartition
@@ -245,6 +245,21 @@ def test_lag_counts_from_what_is_acknowledged(kafka, topic):
         one.take(10, lambda: one.total() == 12, ack=False)
         one.take(8, lambda: one.source.lag() == {Partition(name, 0): 12})
         assert one.source.lag() == {Partition(name, 0): 12}
+
+
+def test_marks_of_transactions_are_no_lag(kafka, topic):
+    name = topic()
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=name)
+    producer.init_transactions()
+    for _ in range(3):
+        producer.begin_transaction()
+        producer.send(name, b"v").get(10)
+        producer.commit_transaction()
+    producer.close()
+    with member(kafka, name) as one:
+        one.take(8, lambda: one.source.lag() == {Partition(name, 0): 0})
+        assert one.source.lag() == {Partition(name, 0): 0}
+        assert one.read[Partition(name, 0)] == [0, 2, 4]
 
 
 def test_a_killed_broker_makes_the_source_unready_and_nothing_is_lost(own_broker: EmbeddedBroker):
