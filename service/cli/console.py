@@ -59,6 +59,13 @@ def emit(document: object) -> None:
     sys.stdout.buffer.flush()
 
 
+def count(number: int, noun: str) -> str:
+    """`1 event`, `2 events`, `1000 entries`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("ry") else f"{number} {noun}s"
+
+
 def say(text: str) -> None:
     """One line for the person, on standard error."""
     click.echo(text, err=True)

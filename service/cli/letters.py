@@ -81,6 +81,22 @@ def facts(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
+def told(letter: DeadLetter) -> dict[str, object]:
+    """A dead letter as lines for a person: what, and its value; its own headers last."""
+    known = facts(letter)
+    lines: dict[str, object] = {
+        "event": letter.event_id,
+        "from": f"{letter.topic}/{letter.partition}/{letter.offset}",
+        "at": f"{clock(letter.timestamp)} UTC",
+        "dead-lettered": f"{clock(letter.record.timestamp)} UTC",
+        "key": "(none)" if letter.record.key is None else _shown(letter.record.key),
+        **{name: known[name] for name in ("class", "reason", "stage", "attempts", "replays", "mode")},
+        "group": letter.group,
+        "version": letter.version,
+    }
+    return lines | {f"header {name}": value for name, value in headers(letter).items()}
+
+
 def row(letter: DeadLetter) -> tuple[object, ...]:
     """A dead letter as a row under `HEADINGS`."""
     place = f"{letter.record.partition}/{letter.record.offset}"
@@ -120,11 +136,12 @@ def _all(settings: Settings, which: Filter) -> Iterator[DeadLetter]:
     stretch = Stretch(since=which.since, until=which.until)
     with Reader(settings.kafka, settings.deadletter.topic, stretch) as reader:
         for record in reader:
-            if letter := _letter(record):
+            if letter := letter_of(record):
                 yield letter
 
 
-def _letter(record: Record) -> DeadLetter | None:
+def letter_of(record: Record) -> DeadLetter | None:
+    """A dead letter read back; None for a record that is none of ours."""
     try:
         return parse(record)
     except DataError:

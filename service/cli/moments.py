@@ -61,5 +61,11 @@ WHEN: Final = When()
 
 
 def clock(milliseconds: int) -> str:
-    """A time for a person, in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """A time for a person, in UTC, to the millisecond; `-` where a record had none or an impossible one."""
+    try:
+        moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return "-"
+    if milliseconds < 0:
+        return "-"
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03d}"

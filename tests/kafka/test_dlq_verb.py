@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import pytest
 
@@ -105,6 +106,63 @@ def test_redrive_sends_the_record_back_under_its_event_id(dlq, letters):
     assert headers["tidegate-dlq-replays"] == b"1"
     assert headers["traceparent"] == b"00-1-2-03"
     assert {name for name in headers if name.startswith("tidegate-dlq-")} == {"tidegate-dlq-replays"}
+
+
+def test_a_second_redrive_sends_nothing_that_was_sent_before(dlq, letters):
+    assert len(rows(dlq("redrive", "--json"))) == 3
+    before = letters.cluster.ends([letters.input])
+    again = dlq("redrive", "--json")
+    assert rows(again) == []
+    assert "3 letters redriven before" in again.stderr
+    assert letters.cluster.ends([letters.input]) == before
+    assert len(rows(dlq("redrive", "--all", "--dry-run", "--json"))) == 3
+
+
+def test_what_a_filter_passed_over_stays_open(dlq):
+    assert len(rows(dlq("redrive", "--reason", "no_content", "--json"))) == 1
+    assert [row["id"][-2:] for row in rows(dlq("redrive", "--limit", "1", "--json"))] == ["/0"]
+    assert [row["id"][-2:] for row in rows(dlq("redrive", "--json"))] == ["/2"]
+    assert rows(dlq("redrive", "--json")) == []
+
+
+def test_an_event_that_failed_again_and_again_is_sent_once_from_its_newest_letter(dlq, letters):
+    def round_trip(*options):
+        done = dlq("redrive", "--reason", "invalid_json", *options)
+        assert done.returncode == Exit.OK, done.stderr
+        with letters.daemon() as daemon:
+            daemon.wait_ready()
+            letters.wait_answered(daemon=daemon)
+            assert daemon.stop() == 0
+        return done.stderr
+
+    assert "Redriven: 2 events (2 letters)." in round_trip()
+    assert "Redriven: 2 events (2 letters)." in round_trip()
+    assert "Redriven: 2 events (6 letters)." in round_trip("--all")
+    back = letters.cluster.read(letters.input)[4:]
+    assert [dict(fact.headers)["tidegate-dlq-replays"] for fact in back] == [
+        b"1", b"1", b"2", b"2", b"3", b"3"
+    ]  # fmt: skip
+
+
+def test_show_tells_key_origin_and_time_to_the_millisecond(dlq, letters):
+    row = rows(dlq("show", "0/0", "--json"))[0]
+    assert base64.b64decode(row["key"]) == b"key-1"
+    done = dlq("show", "0/0")
+    assert f"from {letters.input}/0/0" in done.stderr
+    assert "key-1" in done.stdout
+    assert re.search(r"\d\d:\d\d:\d\d\.\d{3} UTC", done.stdout)
+
+
+def test_an_empty_list_has_its_heading(dlq):
+    done = dlq("list", "--class", "media")
+    assert "origin" in done.stdout
+    assert "No dead letters" in done.stderr
+
+
+def test_a_reason_that_does_not_exist_is_a_usage_error(dlq):
+    done = dlq("list", "--reason", "undecodeable")
+    assert done.returncode == Exit.USAGE
+    assert "Did you mean 'undecodable'?" in done.stderr
 
 
 def test_redrive_of_a_reference_fetches_the_original(world):
