@@ -24,7 +24,7 @@ from service.kafka.checkpoint import Checkpoint, Commit, Marker
 from service.kafka.hooks import Hooks, Silent, Start
 from service.kafka.member import Member
 from service.kafka.obstacle import Obstacle
-from service.kafka.places import place, refuse_gap
+from service.kafka.places import Place, place, refuse_gap
 from service.kafka.sampler import Sampler
 from service.record import Partition, Run
 
@@ -63,6 +63,7 @@ class Source:
         self._revive_at, self._revive_wait = 0.0, REVIVE_SECONDS[0]
         self._broken: str | None = None
         self._obstacle = Obstacle()
+        self._latest: dict[Partition, int] = {}
 
     def open(self) -> None:
         """Connect and subscribe; raises ConfigError (78) or UnreachableError (69) within 15 s."""
@@ -232,42 +233,63 @@ class Source:
             time.sleep(RETRY_SECONDS)
             return
         member.remember({each.topic for each in pending})
-        starts = {}
+        found = {}
         for each in pending:
-            tp = TopicPartition(*each)
-            known = committed.get(tp)
-            start = self._begin(member, each, known, first[tp], end[tp])
+            known = committed.get(TopicPartition(*each))
+            found[each] = self._place(each, known, first[TopicPartition(*each)], end[TopicPartition(*each)])
+        starts = {}
+        for each, at in self._noted(found).items():
+            start = self._begin(member, each, *at)
             if start is not None:
                 starts[each] = start
-        self._hooks.assigned(starts)
-        self._release(member, starts)
+        if starts:
+            self._hooks.assigned(starts)
+            self._release(member, starts)
 
-    def _begin(self, member: Member, partition: Partition, known: Any, first: int, end: int) -> Start | None:
-        position = None if known is None or known.offset < 0 else int(known.offset)
+    def _place(self, partition: Partition, known: Any, first: int, end: int) -> tuple[Commit | None, Place]:
+        commit = (
+            None if known is None or known.offset < 0 else Commit(int(known.offset), known.metadata or "")
+        )
+        position = self._latest.get(partition) if commit is None else commit.offset
         found = place(position, first, end, self._input.start)
         if found.gone and self._input.retention == "stop":
             assert position is not None
             raise refuse_gap(partition, position, first)
+        if commit is None and self._input.start == "latest":
+            self._latest[partition] = found.offset
+        return commit, found
+
+    def _noted(
+        self, found: Mapping[Partition, tuple[Commit | None, Place]]
+    ) -> Mapping[Partition, tuple[Commit | None, Place]]:
+        """Those that may begin: the group has where, else a crash would count a gap twice, or start later."""
+        marks = {
+            each: (at.offset, Marker())
+            for each, (known, at) in found.items()
+            if (self._input.start == "latest" if known is None else at.offset != known.offset)
+        }
+        if self.mark_all(marks):
+            return found
+        time.sleep(RETRY_SECONDS)
+        return {each: at for each, at in found.items() if each not in marks}
+
+    def _begin(self, member: Member, partition: Partition, known: Commit | None, at: Place) -> Start | None:
         with member.rebalances.lock:
             if partition not in member.rebalances.pending:
                 return None
-            self._checkpoint.opened({partition: found.offset})
-            member.consumer.seek(TopicPartition(*partition), found.offset)
-        unmoved = found.offset == position
-        marker = Marker()
-        if position is not None and unmoved:
-            marker = Marker.decode(
-                self._checkpoint.assigned(partition, Commit(position, known.metadata or ""))
-            )
-        if found.gone:
-            self._hooks.retention_gap(partition, found.gone)
-        if found.recreated:
+            self._checkpoint.opened({partition: at.offset})
+            member.consumer.seek(TopicPartition(*partition), at.offset)
+        self._latest.pop(partition, None)
+        before = ""
+        if known is not None or self._input.start == "latest":
+            there = known if known is not None and known.offset == at.offset else Commit(at.offset)
+            before = self._checkpoint.assigned(partition, there)
+        if at.gone:
+            self._hooks.retention_gap(partition, at.gone)
+        if at.recreated:
             self._hooks.recreated(partition)
-        if not unmoved and (position is not None or self._input.start == "latest"):
-            # Else a crash before the first commit would count the gap twice, or start later still.
-            self.mark(partition, found.offset, Marker())
         epoch = self._checkpoint.epoch(partition)
-        return None if epoch is None else Start(epoch, found.offset, marker, position is not None)
+        return None if epoch is None else Start(epoch, at.offset, Marker.decode(before), known is not None)
 
     def _release(self, member: Member, starts: Mapping[Partition, Start]) -> None:
         with member.rebalances.lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -15,7 +16,8 @@ from service.errors import DataError, UnreachableError
 from service.kafka import odd
 from service.kafka.admin import create_topics
 from service.kafka.broker import EmbeddedBroker
-from service.kafka.checkpoint import Marker
+from service.kafka.checkpoint import Commit, Marker
+from service.kafka.commits import Committer
 from service.kafka.sink import Sink
 from service.record import Outgoing, Partition
 from tests.kafka.conftest import Topics, fresh_topic, kafka_for
@@ -50,6 +52,30 @@ def test_start_latest_skips_what_was_there_and_pins_the_position_at_once(kafka, 
         one.take(10, lambda: bool(one.told.starts))
         assert one.told.starts[Partition(name, 0)].offset == 10
         assert committed(kafka, name) == (10, "")
+
+
+def test_start_latest_takes_nothing_until_the_position_is_pinned_and_then_skips_nothing(
+    kafka, topic, monkeypatch
+):
+    name = topic(2)
+    produce(kafka, name, 10)
+    away, asked, now = [True], [], Committer.now
+
+    def failing(committer: Committer, commits: Mapping[Partition, Commit], timeout: float) -> bool:
+        asked.append(set(commits))
+        return not away and now(committer, commits, timeout)
+
+    monkeypatch.setattr(Committer, "now", failing)
+    with member(kafka, name, start="latest") as one:
+        one.take(10, lambda: bool(asked))
+        produce(kafka, name, 6)
+        one.take(1)
+        assert not one.told.starts
+        assert one.source.reason == "rebalancing"
+        assert all(each == {Partition(name, 0), Partition(name, 1)} for each in asked), "one request for all"
+        away.clear()
+        one.take(10, lambda: one.total() == 6)
+        assert one.total() == 6
 
 
 def test_a_marker_survives_the_crash_it_is_for(kafka, topic):
