@@ -118,6 +118,10 @@ class Bundle:
         files = self.manifest["graphs"][tower]
         return str(files.get(precision, files["fp32"]))
 
+    def graph_bytes(self, precision: str = "fp32") -> int:
+        """Bytes of all four graphs on disk."""
+        return sum(self.graph(tower, precision).stat().st_size for tower in GRAPHS)
+
     def read(self, name: str) -> bytes:
         """The bytes of one file, verified at this moment; raises BundleError."""
         return _read(self.folder, self.manifest, name)

@@ -17,6 +17,7 @@ from engines.combine import HeadRows, combinations, largest, mean, subpatterns
 from engines.errors import EngineError
 from engines.head import Head, Logits
 from engines.labels import Labels
+from engines.lanes import Lanes, lanes_for
 from engines.preprocess.spec import Preprocess
 from engines.sessions.base import Session
 from engines.sessions.choose import AUTO, BACKENDS, EngineChoice, Measured, choose
@@ -106,14 +107,16 @@ class FusedEngine:
         self._golden = bundle.golden if choice.backend in AUTO else None  # only models can be checked
         self._calibration = fit
         self._contributions = contributions
+        lanes = lanes_for(bundle.graph_bytes(choice.precision), threads)
+        self._lanes = Lanes(lanes)
         opened: list[Timed] = []
         try:
             for tower in GRAPHS:  # one by one: what is open when the next fails must be closed
-                opened.append(Timed(backend.open(bundle, tower, choice.precision, threads)))  # noqa: PERF401
+                opened.append(Timed(backend.open(bundle, tower, choice.precision, threads, lanes)))  # noqa: PERF401
             self._sessions: list[Timed] = opened
             shapes = [(count, bundle.width) for count in bundle.tokens]
-            self._towers = Towers(opened[:3], shapes, budget)
-            self._head = Head(opened[3], shapes, budget.head_rows)
+            self._towers = Towers(opened[:3], shapes, budget, self._lanes)
+            self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
             self._nothing = self._head.nothing()
         except EngineError:
             _close(opened)
@@ -183,6 +186,7 @@ class FusedEngine:
 
     def close(self) -> None:
         """Give everything back."""
+        self._lanes.close()
         _close(self._sessions)
 
     def _calibrated(self, batch: Batch, rows: HeadRows, answer: Logits) -> Outputs:

@@ -10,6 +10,7 @@ import numpy as np
 from engines.batch import MODALITIES, Float32
 from engines.combine import PRESENCE, HeadRows, Index
 from engines.errors import EngineError
+from engines.lanes import Lanes
 from engines.sessions.base import Session
 from engines.towers import at
 
@@ -31,8 +32,10 @@ class Logits:
 class Head:
     """Runs the head over rows, so many at a time; `shapes` are (tokens, width) of each tower."""
 
-    def __init__(self, session: Session, shapes: Sequence[tuple[int, int]], rows: int) -> None:
-        self._session, self._rows = session, rows
+    def __init__(
+        self, session: Session, shapes: Sequence[tuple[int, int]], rows: int, lanes: Lanes | None = None
+    ) -> None:
+        self._session, self._rows, self._lanes = session, rows, lanes or Lanes(1)
         self._absent = [np.zeros((rows, *shape), dtype=np.float32) for shape in shapes]
 
     def run(self, parts: Sequence[HeadRows], tokens: Sequence[Float32]) -> list[Logits]:
@@ -42,11 +45,9 @@ class Head:
             np.concatenate([p.pattern for p in parts]),
             np.concatenate([p.event for p in parts]),
         )
-        chunks = []
-        for start in range(0, len(rows), self._rows):
-            cut = slice(start, start + self._rows)
-            chunk = HeadRows(rows.slots[:, cut], rows.pattern[cut], rows.event[cut])
-            chunks.append(self._chunk(chunk, tokens))
+        cuts = [slice(start, start + self._rows) for start in range(0, len(rows), self._rows)]
+        parted = [HeadRows(rows.slots[:, cut], rows.pattern[cut], rows.event[cut]) for cut in cuts]
+        chunks = self._lanes.map(lambda chunk: self._chunk(chunk, tokens), parted)
         joined = chunks[0] if len(chunks) == 1 else _join(chunks)
         _check_finite(joined, rows)
         ends = np.cumsum([len(p) for p in parts])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines.batch import Batch, Float32, Int32
 from engines.errors import EngineError
+from engines.lanes import Lanes
 from engines.planner import Index, plan_audio, plan_rows, plan_text, useful_ratio
 from engines.sessions.base import Arrays, Session
 
@@ -30,8 +31,13 @@ class Towers:
     """Runs towers over the rows of a batch; `useful_token_ratio` tells of the last one."""
 
     def __init__(
-        self, sessions: Sequence[Session], shapes: Sequence[tuple[int, int]], budget: Budget
+        self,
+        sessions: Sequence[Session],
+        shapes: Sequence[tuple[int, int]],
+        budget: Budget,
+        lanes: Lanes | None = None,
     ) -> None:
+        self._lanes = lanes or Lanes(1)
         self._text, self._image, self._audio = sessions
         self._shapes = shapes
         self._budget = budget
@@ -47,27 +53,36 @@ class Towers:
         plan = plan_text(lengths, self._budget.tokens)
         self.useful_token_ratio = useful_ratio(lengths, plan)
         flat, starts = _flat(batch.text, lengths)
-        for rows in plan:
+
+        def run(rows: Index) -> None:
             ids = _padded(flat, starts[rows], lengths[rows])
             tokens[rows] = _tokens(self._text, {"ids": ids}, batch.text_event[rows])
+
+        self._lanes.map(run, plan)
         return tokens
 
     def _run_images(self, batch: Batch) -> Float32:
         tokens = np.empty((len(batch.images), *self._shapes[1]), dtype=np.float32)
-        for rows in plan_rows(len(batch.images), self._budget.image_rows):
+
+        def run(rows: Index) -> None:
             pixels = np.stack([batch.images[k] for k in rows])
             tokens[rows] = _tokens(self._image, {"pixels": pixels}, batch.image_event[rows])
+
+        self._lanes.map(run, plan_rows(len(batch.images), self._budget.image_rows))
         return tokens
 
     def _run_audio(self, batch: Batch) -> Float32:
         tokens = np.empty((len(batch.audio), *self._shapes[2]), dtype=np.float32)
         lengths = sizes(batch.audio)
-        for rows in plan_audio(lengths, self._budget.audio_seconds, self._budget.rate):
+
+        def run(rows: Index) -> None:
             samples = np.zeros((len(rows), max(1, int(lengths[rows].max()))), dtype=np.float32)
             for row, k in zip(samples, rows, strict=True):  # few and long: one copy each
                 row[: lengths[k]] = batch.audio[k]
             inputs = {"samples": samples, "lengths": lengths[rows]}
             tokens[rows] = _tokens(self._audio, inputs, batch.audio_event[rows])
+
+        self._lanes.map(run, plan_audio(lengths, self._budget.audio_seconds, self._budget.rate))
         return tokens
 
 

@@ -15,7 +15,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Session(Protocol):
-    """Runs one graph; lets go of the interpreter lock while it computes; used by one thread at a time."""
+    """Runs one graph, lets go of the interpreter lock while it computes; several threads may run it."""
 
     def run(self, inputs: Arrays) -> dict[str, Float32]:
         """Outputs by name; raises EngineError when the backend does."""
@@ -37,5 +37,5 @@ class Backend:
     missing: Callable[[], str | None]
     native: Callable[[], tuple[str, ...]]
     describe: Callable[[], str]
-    open: Callable[[Bundle, str, str, int], Session]
-    """Open (bundle, tower, precision, threads); raises EngineError."""
+    open: Callable[[Bundle, str, str, int, int], Session]
+    """Open (bundle, tower, precision, threads, lanes): runs at once share the threads; raises EngineError."""

@@ -12,8 +12,8 @@ from engines.sessions.base import Arrays, Backend
 class FakeSession:
     """Answers from the sizes and sums of its inputs: deterministic, and each row by itself."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int) -> None:
-        del precision, threads
+    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
+        del precision, threads, lanes
         self._tower, self._width, self._tokens = tower, bundle.width, bundle.tokens
         self._labels = len(bundle.labels)
 

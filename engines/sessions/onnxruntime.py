@@ -21,12 +21,12 @@ _ERRORS = (
 class OnnxRuntimeSession:
     """One graph, loaded from verified bytes."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
         self._where = f"{bundle.name}/{tower} on ONNX Runtime"
         try:
             self._session: Any = ort.InferenceSession(
                 bundle.read(bundle.graph_name(tower, precision)),
-                sess_options=_options(threads),
+                sess_options=_options(max(1, threads // lanes)),
                 providers=["CPUExecutionProvider"],
             )
         except _ERRORS as error:

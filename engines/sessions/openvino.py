@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from queue import SimpleQueue
 from typing import Any, Final
 
 import numpy as np
@@ -23,15 +24,15 @@ _CAPABILITIES: Final = {"fp32": "FP32", "bf16": "BF16"}
 class OpenVinoSession:
     """One graph, compiled from verified bytes at a precision that is never left to the plugin."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
         self._where = f"{bundle.name}/{tower} on OpenVINO"
         own = precision in bundle.manifest["graphs"][tower]
         # The plugin takes bf16 by itself where it can; the head stays exact, it carries the calibration.
         hint = "f32" if tower == "head" and not own else _HINTS[precision]
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
+            "NUM_STREAMS": lanes,
             "INFERENCE_NUM_THREADS": threads,
             "CPU_RUNTIME_CACHE_CAPACITY": 64,  # compiled primitives by shape: most shapes never come back
         }
@@ -39,22 +40,29 @@ class OpenVinoSession:
             core = _core()
             model = core.read_model(io.BytesIO(bundle.read(bundle.graph_name(tower, precision))))
             self._compiled: Any = core.compile_model(model, "CPU", settings)
-            self._request: Any = self._compiled.create_infer_request()
+            self._requests: SimpleQueue[Any] = SimpleQueue()
+            for _ in range(lanes):
+                self._requests.put(self._compiled.create_infer_request())
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError("A graph cannot be loaded", where=self._where, why=str(error)[:500]) from error
         self._outputs = [port.get_any_name() for port in self._compiled.outputs]
 
     def run(self, inputs: Arrays) -> dict[str, Float32]:
         """Outputs by name, copied out of the plugin's memory; raises EngineError."""
+        request = self._requests.get()
         try:
-            result = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+            result = request.infer(dict(inputs), share_inputs=True, share_outputs=True)
             return {name: np.array(result[k], np.float32) for k, name in enumerate(self._outputs)}
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError("A graph failed", where=self._where, why=str(error)[:500]) from error
+        finally:
+            self._requests.put(request)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._request = self._compiled = None
+        while not self._requests.empty():
+            self._requests.get()
+        self._compiled = None
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from engines.batch import Float32
@@ -13,6 +14,7 @@ class Timed:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._lock = threading.Lock()
         self.seconds = 0.0
 
     def run(self, inputs: Arrays) -> dict[str, Float32]:
@@ -21,7 +23,8 @@ class Timed:
         try:
             return self._session.run(inputs)
         finally:
-            self.seconds += time.perf_counter() - start
+            with self._lock:
+                self.seconds += time.perf_counter() - start
 
     def close(self) -> None:
         """Give the memory back."""

@@ -48,7 +48,7 @@ def able(monkeypatch: pytest.MonkeyPatch, *precisions: str) -> None:
 
 @REAL
 def test_a_backend_runs_any_number_of_rows(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
     for rows in (1, 3, 2, 17):
         answer = session.run(head_inputs(rows))
         assert answer["sentiment"].shape == (rows, 3)
@@ -57,14 +57,14 @@ def test_a_backend_runs_any_number_of_rows(bundle: Bundle, name: str):
 
 
 def test_the_backends_agree(bundle: Bundle):
-    one, other = (BACKENDS[name].open(bundle, "head", "fp32", 1).run(head_inputs(9)) for name in AUTO)
+    one, other = (BACKENDS[name].open(bundle, "head", "fp32", 1, 1).run(head_inputs(9)) for name in AUTO)
     for name, value in one.items():
         np.testing.assert_allclose(value, other[name], atol=1e-5, rtol=1e-5)
 
 
 @REAL
 def test_an_answer_is_not_overwritten_by_the_next(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
     first = session.run(head_inputs(4))["sentiment"]
     kept = first.copy()
     session.run({k: v * 2 for k, v in head_inputs(4).items()})
@@ -73,7 +73,7 @@ def test_an_answer_is_not_overwritten_by_the_next(bundle: Bundle, name: str):
 
 @REAL
 def test_absent_slots_may_hold_nan(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
     inputs = head_inputs(5)
     inputs["image"][:] = np.nan
     inputs["presence"][:, 1] = 0
@@ -82,7 +82,7 @@ def test_absent_slots_may_hold_nan(bundle: Bundle, name: str):
 
 @REAL
 def test_what_a_backend_cannot_run_is_an_engine_error(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "text", "fp32", 1)
+    session = BACKENDS[name].open(bundle, "text", "fp32", 1, 1)
     with pytest.raises(EngineError, match="A graph failed"):
         session.run({"ids": np.zeros((2, 3, 4), np.int32)})
 
@@ -93,11 +93,11 @@ def test_a_graph_that_is_none_is_an_engine_error(folder: Path, name: str):
 
     (folder / "text.onnx").write_bytes(b"not a graph")
     with pytest.raises(EngineError, match="cannot be loaded"):
-        BACKENDS[name].open(seal(folder), "text", "fp32", 1)
+        BACKENDS[name].open(seal(folder), "text", "fp32", 1, 1)
 
 
 def test_openvino_computes_at_the_precision_that_was_asked_for(bundle: Bundle):
-    session = openvino.OpenVinoSession(bundle, "text", "fp32", 1)
+    session = openvino.OpenVinoSession(bundle, "text", "fp32", 1, 1)
     assert session._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     if "bf16" in openvino.BACKEND.native():
         session = openvino.OpenVinoSession(bundle, "text", "bf16", 1)
