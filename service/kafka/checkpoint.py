@@ -15,11 +15,14 @@ Positions = Mapping[Partition, tuple[int, int]]
 """For each partition of a cycle: (epoch, offset after its last record)."""
 
 
-class Commit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Commit:
     """A position as the group's offset topic keeps it."""
 
     offset: int
     metadata: str = ""
+    epoch: int | None = field(default=None, compare=False)
+    """The ownership it was made under; the group does not keep it."""
 
 
 class Marker(NamedTuple):
@@ -190,7 +193,7 @@ class Checkpoint:
                 if owned is not None and owned.acked >= 0 and owned.acked > _offset(owned.committed):
                     # Should we die now, the next owner knows what was in flight.
                     marker = Marker(1, 0, owned.inflight[-1]) if owned.inflight else Marker()
-                    found[partition] = Commit(owned.acked, marker.encode())
+                    found[partition] = Commit(owned.acked, marker.encode(), owned.epoch)
             return found
 
     def to_settle(self, partitions: Iterable[Partition], alive: bool = False) -> dict[Partition, Commit]:
@@ -208,26 +211,28 @@ class Checkpoint:
                 known = owned.committed
                 if known is None and owned.acked < 0:
                     continue  # the group knows nothing of it yet, and need not
-                settled = Commit(max(owned.acked, _offset(known)), _marker(owned))
+                settled = Commit(max(owned.acked, _offset(known)), _marker(owned), owned.epoch)
                 if settled != known:
                     found[partition] = settled
         return found
 
     def committed(self, commits: Mapping[Partition, Commit]) -> None:
-        """Note what the group has now; also what it had when the partition was assigned."""
+        """Note what the group has now; what was sent under an earlier ownership says nothing of this one."""
         with self._lock:
             for partition, commit in commits.items():
                 owned = self._owned.get(partition)
-                if owned is not None and commit.offset >= _offset(owned.committed):
+                if owned is None or commit.epoch not in (None, owned.epoch):
+                    continue
+                if commit.offset >= _offset(owned.committed):
                     owned.committed = commit
 
     def rewound(self, partition: Partition, start: int) -> None:
-        """Positions start again lower (the topic was made anew): a new ownership without a past."""
+        """Positions start again lower (the topic was made anew): a new ownership; its start is committed."""
         with self._lock:
             owned = self._owned.get(partition)
             if owned is not None:
                 epoch = self._epochs[partition] = owned.epoch + 1
-                self._owned[partition] = _Ownership(epoch, start, closing=owned.closing)
+                self._owned[partition] = _Ownership(epoch, start, owned.closing, acked=start)
 
     def positions(self) -> dict[Partition, int]:
         """For each owned partition the offset up to which everything is acknowledged."""

@@ -134,7 +134,10 @@ class Source:
             return True
         # Should the marked try crash, it must not look as if what came just before it had crashed too.
         commits = self._checkpoint.to_commit()
-        commits |= {each: Commit(offset, marker.encode()) for each, (offset, marker) in marks.items()}
+        commits |= {
+            each: Commit(offset, marker.encode(), self._checkpoint.epoch(each))
+            for each, (offset, marker) in marks.items()
+        }
         return member is not None and member.committer.now(commits, timeout)
 
     def commit(self, timeout: float = 5.0) -> bool:

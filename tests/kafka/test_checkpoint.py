@@ -105,6 +105,21 @@ def test_a_topic_made_anew_may_start_lower():
     assert checkpoint.to_commit() == {A: Commit(3)}
 
 
+def test_a_commit_of_before_says_nothing_about_a_topic_made_anew():
+    checkpoint = opened(A)
+    checkpoint.begin({A: (1, 5000)})
+    checkpoint.acked({A: (1, 5000)})
+    under_way = checkpoint.to_commit()
+    checkpoint.rewound(A, 0)
+    assert checkpoint.to_commit() == {A: Commit(0)}, "the new start is told at once"
+    checkpoint.committed(under_way)
+    checkpoint.begin({A: (2, 3000)})
+    checkpoint.acked({A: (2, 3000)})
+    assert checkpoint.to_commit() == {A: Commit(3000)}
+    checkpoint.committed(checkpoint.to_commit())
+    assert checkpoint.to_commit() == {}
+
+
 def test_an_idle_partition_given_up_in_good_order_loses_its_marker():
     checkpoint = opened(A)
     checkpoint.committed({A: Commit(0, '{"a":2}')})

@@ -208,6 +208,17 @@ def test_a_topic_made_anew_is_read_from_its_beginning(kafka, topic):
         assert read[:5] + read[-9:] == [*range(5), *range(9)]
 
 
+def test_the_start_of_a_topic_made_anew_is_committed_at_once(kafka, topic):
+    name = topic()
+    produce(kafka, name, 5)
+    with member(kafka, name) as one:
+        one.take(10, lambda: committed(kafka, name) == (5, ""))
+        one.source.pause()
+        one.source._start_anew(one.source._member, name, {})
+        one.take(5, lambda: committed(kafka, name) == (0, ""))
+        assert committed(kafka, name) == (0, "")
+
+
 def test_a_broken_consumer_is_replaced_and_goes_on_where_it_was(kafka, topic):
     name = topic()
     produce(kafka, name, 5)
