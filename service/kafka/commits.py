@@ -16,6 +16,8 @@ from service.kafka.checkpoint import Checkpoint, Commit
 from service.record import Partition
 
 log = logging.getLogger(__name__)
+# A consumer that is being replaced raises the second from under another thread's commit.
+NOT_NOW = (KafkaError, RuntimeError)
 OnCommitted = Callable[[Mapping[Partition, Commit], float], None]
 
 
@@ -49,7 +51,7 @@ class Committer:
             self._busy, self._again = True, False
         try:
             future = self._consumer.commit_async(as_offsets(commits))
-        except KafkaError as error:
+        except NOT_NOW as error:
             self._done(commits, time.monotonic(), error)
             return
         future.add_both(partial(self._done, commits, time.monotonic()))
@@ -59,7 +61,7 @@ class Committer:
         started = time.monotonic()
         try:
             self._consumer.commit(as_offsets(commits), timeout_ms=int(timeout * 1000))
-        except KafkaError as error:
+        except NOT_NOW as error:
             log.warning("Commit failed, these records may be repeated: %s", _short(error))
             return False
         self.took(commits, time.monotonic() - started)

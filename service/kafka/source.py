@@ -21,6 +21,7 @@ from kafka.structs import TopicPartition
 from service.config import Input, Kafka
 from service.errors import ConfigError, InternalError, TidegateError
 from service.kafka.checkpoint import Checkpoint, Commit, Marker
+from service.kafka.commits import NOT_NOW
 from service.kafka.hooks import Hooks, Silent, Start
 from service.kafka.member import Member
 from service.kafka.obstacle import Obstacle
@@ -342,7 +343,7 @@ class Source:
             self._unstable_since = None
             try:
                 member.resubscribe()
-            except (KafkaError, TidegateError) as error:
+            except (TidegateError, *NOT_NOW) as error:
                 self._replace(member, error)
             else:
                 self._hooks.recovered("stuck")
@@ -364,7 +365,7 @@ class Source:
             return None
         try:
             self._member = self._join()
-        except TidegateError as error:
+        except (TidegateError, *NOT_NOW) as error:
             log.warning("No new consumer yet: %s", error)
             self._broken = "broker_unreachable"
             self._revive_at = time.monotonic() + self._revive_wait

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaTimeoutError
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import TopicPartition
 
@@ -247,6 +247,43 @@ def test_a_header_name_that_is_not_utf8_stops_nothing(kafka, topic):
         one.take(10, lambda: one.total() == 6)
         assert one.read[Partition(name, 0)] == list(range(6))
         assert one.told.recoveries == []
+
+
+def test_a_commit_on_a_consumer_that_is_being_replaced_is_only_late(kafka, topic):
+    name = topic()
+    produce(kafka, name, 3)
+    partition = Partition(name, 0)
+    with member(kafka, name) as one:
+        one.take(10, lambda: one.total() == 3)
+        one.source._member.consumer.close()
+        one.checkpoint.opened({partition: 3})
+        position = {partition: (one.checkpoint.epoch(partition), 4)}
+        one.checkpoint.begin(position)
+        one.checkpoint.acked(position)
+        one.source.commit_soon()
+        assert not one.source.commit(1)
+        assert not one.source.mark(partition, 3, Marker(1), 1)
+
+
+def test_a_new_consumer_that_cannot_join_yet_is_tried_again(kafka, topic, monkeypatch):
+    name = topic()
+    produce(kafka, name, 3)
+    errors = [KafkaTimeoutError("made up"), RuntimeError("NetworkSelector closed!")]
+    with member(kafka, name) as one:
+        one.take(10, lambda: one.total() == 3)
+        join = one.source._join
+
+        def failing() -> object:
+            if errors:
+                raise errors.pop()
+            return join()
+
+        monkeypatch.setattr(one.source, "_join", failing)
+        one.source._replace(one.source._member, RuntimeError("made up"))
+        produce(kafka, name, 3)
+        one.take(15, lambda: one.total() == 6)
+        assert one.told.recoveries == ["replaced"]
+        assert one.total() == 6
 
 
 def test_a_record_that_cannot_be_read_is_told_until_reading_is_past_it(kafka, topic, monkeypatch, caplog):
