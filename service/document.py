@@ -48,13 +48,16 @@ class Document:
         return f"{self.name}:{place.line}:{place.column}" if place else self.name
 
 
-def read_document(path: Path, what: str) -> Document:
-    """Read a YAML file, `-` is standard input; `what` names it in errors. Raises ConfigError."""
+def read_document(path: Path, what: str, besides: Path | None = None) -> Document:
+    """Read a YAML file, `-` is standard input; `what` names it in errors. Raises ConfigError.
+
+    `besides` is never suggested for one that is missing: the file that named this one.
+    """
     try:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise _unreadable(what, path, "there is no such file", _siblings(path)) from error
+        raise _unreadable(what, path, "there is no such file", _siblings(path, besides)) from error
     except OSError as error:
         raise _unreadable(
             what, path, error.strerror or str(error), "Check the path and its permissions"
@@ -152,11 +155,16 @@ def _hint(why: str) -> str:
     return "Values with ':' or '#' in them need quotes" if "mapping values" in why else SYNTAX
 
 
-def _siblings(path: Path) -> str:
+def _siblings(path: Path, besides: Path | None) -> str:
+    """A file of the same kind with nearly the same name; never the file that named this one."""
     folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"Did you mean {folder / near[0]}?" if near else "Check the path"
+    try:
+        there = [each for each in folder.iterdir() if each.suffix == path.suffix and each.is_file()]
+    except OSError:
+        there = []
+    stems = [each.stem for each in there if besides is None or each.absolute() != besides.absolute()]
+    near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.75)
+    return f"Did you mean {folder / (near[0] + path.suffix)}?" if near else "Check the path"
 
 
 def _unreadable(what: str, path: Path, why: str, remedy: str) -> ConfigError:

@@ -19,12 +19,21 @@ from service.load import Source
 from service.policy_file import BUILT_IN, PolicyFile, read_policy
 
 Check = Callable[[Settings, Source], Iterable[Finding]]
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 def lint(settings: Settings, source: Source | None = None) -> list[Finding]:
     """Every finding, errors first; `source` says where each setting stands."""
-    source = source or Source(Document("settings", {}))
-    found = [finding for check in CHECKS for finding in check(settings, source)]
+    return _found(CHECKS, settings, source or Source(Document("settings", {})))
+
+
+def lint_model(settings: Settings, source: Source) -> list[Finding]:
+    """The findings about policy and bundle alone, for what scores without Kafka."""
+    return _found((_policy_and_bundle,), settings, source)
+
+
+def _found(checks: Iterable[Check], settings: Settings, source: Source) -> list[Finding]:
+    found = [finding for check in checks for finding in check(settings, source)]
     return sorted(found, key=lambda finding: finding.level != "error")
 
 
@@ -65,7 +74,10 @@ def _topics(settings: Settings, source: Source) -> Iterator[Finding]:
 
 def _http(settings: Settings, source: Source) -> Iterator[Finding]:
     host = settings.http.host
-    if not is_loopback(host):
+    if not (_HOST.fullmatch(host) or _address(host)):
+        what = f"http.host {host!r} is neither an address nor a host name"
+        yield error(source.where("http", "host"), what, "", "Write 127.0.0.1, 0.0.0.0, ::1 or a name")
+    elif not is_loopback(host):
         what = f"http.host {host} can be reached from other machines"
         why = "probes and metrics need no password"
         remedy = "Keep 127.0.0.1, or let only your monitoring reach the port"
@@ -107,7 +119,7 @@ def _policy_and_bundle(settings: Settings, source: Source) -> Iterator[Finding]:
     document = Document(BUILT_IN, {})
     bundle: Bundle | None = None
     try:
-        policy, document = read_policy(settings.policy)
+        policy, document = read_policy(settings.policy, Path(source.document.name))
     except Refused as refused:
         yield from refused.findings
     except ConfigError as cause:
@@ -151,10 +163,15 @@ def unknown_labels(policy: PolicyFile, document: Document, names: Iterable[str])
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine alone."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return False
+        return None
 
 
 CHECKS: Final[tuple[Check, ...]] = (_delivery, _topics, lint_kafka, _http, _limits, _policy_and_bundle)

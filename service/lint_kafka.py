@@ -12,7 +12,7 @@ from service.errors import ConfigError
 from service.findings import Finding, did_you_mean, error, warning
 from service.load import Source
 
-_ADDRESS = re.compile(r"^([A-Za-z]+://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})$")
+_ADDRESS = re.compile(r"^((?:SASL_)?(?:PLAINTEXT|SSL)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})$")
 CODECS = (None, "gzip", "snappy", "lz4", "zstd")
 ORDERED = (
     ("fetch_max_wait_ms", "request_timeout_ms"),

@@ -14,7 +14,16 @@ from pydantic_core import ErrorDetails
 from service.config import Section, Settings
 from service.document import Document, Key, read_document
 from service.findings import Finding, Refused, did_you_mean, remedy_for
-from service.layers import PATHS, Value, from_environment, from_options, is_secret, secret_remedy
+from service.layers import (
+    KINDS,
+    PATHS,
+    Value,
+    from_environment,
+    from_options,
+    is_secret,
+    secret_remedy,
+    typed,
+)
 
 FORM: Final = "`tidegate create` prints one, with every setting explained"
 
@@ -28,12 +37,13 @@ class Source:
 
     def where(self, *path: str | int) -> str:
         """`file:line:column`, `environment NAME`, `--set NAME`, or the file's name for a default."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.said:
-                return self.said[path[:end]]
-            if path[:end] in self.document.places:
-                return self.document.where(path[:end])
-        return self.document.name
+        parts = [path[:end] for end in range(len(path), 0, -1)]
+        for part in parts:  # a list from a layer above has hidden the file's, and its items' places
+            if part in self.said:
+                return self.said[part]
+        return next(
+            (self.document.where(part) for part in parts if part in self.document.places), self.document.name
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,8 @@ class _File:
         """A relative path counts from the file; a bundle is a path when it looks like one, else a name."""
         if not isinstance(value, str) or not value:
             return value
+        if list in (kinds := KINDS.get(path, set())) and str not in kinds:
+            return typed(path, value)  # a,b as in the environment
         if path in PATHS or (path == ("bundle",) and ("/" in value or value.startswith("."))):
             return str(self.folder.absolute() / Path(value).expanduser())
         return value

@@ -76,13 +76,16 @@ class PolicyFile(Part):
         return label.startswith(key[:-1]) if key.endswith("/*") else key == label
 
 
-def read_policy(path: Path | None) -> tuple[PolicyFile, Document]:
-    """Read and check a policy file (None: the built-in one); raises Refused or ConfigError."""
+def read_policy(path: Path | None, besides: Path | None = None) -> tuple[PolicyFile, Document]:
+    """Read and check a policy file (None: the built-in one); raises Refused or ConfigError.
+
+    `besides` is the configuration that names it, which is never suggested in its place.
+    """
     if path is None:
         text = files("service").joinpath("policies/default.yaml").read_text(encoding="utf-8")
         document = parse_document(text, BUILT_IN, "policy")
     else:
-        document = read_document(path, "policy")
+        document = read_document(path, "policy", besides)
     if document.findings:
         raise Refused(document.findings)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from service.cli.console import emit, json_option, say, settings_options, teach
+from service.cli.console import count, emit, json_option, say, settings_options, teach
 from service.errors import ConfigError, Exit
 from service.findings import Finding, Refused
 
@@ -161,4 +161,8 @@ def _report(result: Result, as_json: bool) -> None:
 def _sum_up(findings: list[Finding], where: str) -> None:
     errors = sum(finding.level == "error" for finding in findings)
     rest = len(findings) - errors
-    say(f"{where}: {errors} errors, {rest} warnings" if findings else f"{where}: nothing to mend")
+    say(
+        f"{where}: {count(errors, 'error')}, {count(rest, 'warning')}"
+        if findings
+        else f"{where}: nothing to mend"
+    )

@@ -12,10 +12,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import orjson
 
+from service.findings import did_you_mean
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Suggesting(click.Group):
+    """A group that answers a misspelt verb with the nearest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; its complaint gets a suggestion, or all verbs where they are few."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"No such command '{args[0]}'. {near}".strip())
+        return super().resolve_command(ctx, args)
 
 
 def json_option(command: Command) -> Command:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from service.cli.console import count, emit, json_option, say, settings_options, table, teach
+from service.cli.console import Suggesting, count, emit, json_option, say, settings_options, table, teach
 from service.cli.moments import MOMENT
 from service.errors import Exit
 from service.findings import did_you_mean
@@ -72,12 +72,13 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(
+    cls=Suggesting,
     help=teach(
         "Work with dead letters: the records that could not be scored, as they came, with the reason why.",
         ("tidegate dlq list -c tidegate.yaml --since 1h", "what went wrong lately"),
         ("tidegate dlq show -c tidegate.yaml 0/17", "one of them: headers and content"),
         ("tidegate dlq redrive -c tidegate.yaml --reason killed_worker", "send these round again"),
-    )
+    ),
 )
 def dlq() -> None:
     """The dead-letter topic."""

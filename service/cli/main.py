@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import click
 
 from engines.errors import EngineError
-from service.cli.console import teach
+from service.cli.console import Suggesting, teach
 from service.errors import Exit, InternalError, TidegateError
 
 INTERRUPTED: Final = 130
@@ -54,7 +54,7 @@ SECTIONS: Final[dict[str, dict[str, Verb]]] = {
 }
 
 
-class Verbs(click.Group):
+class Verbs(Suggesting):
     """A group that imports a verb's module only when that verb is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.console import json_option, progress, say, settings_options, teach
+from service.cli.console import count, json_option, progress, say, settings_options, teach
 from service.errors import Exit
 
 
@@ -45,11 +45,17 @@ def score(
     from service.assembly import open_scoring
     from service.cli.results import JsonLines, Rows
     from service.cli.sources import records
-    from service.load import load
+    from service.findings import refuse_errors
+    from service.lint import lint_model
+    from service.load import read
     from service.scoring import Failed
 
     extra = [f"{name}={value}" for name, value in (("bundle", bundle), ("policy", policy)) if value]
-    settings = load(config, [*overrides, *extra])
+    loaded = read(config, [*overrides, *extra])
+    settings = loaded.settings
+    refuse_errors(findings := lint_model(settings, loaded.source))
+    for finding in findings:
+        say(f"warning: {finding}")
     writer = JsonLines() if as_json or not sys.stdout.isatty() else Rows()
     failures = 0
     # A bar would tear the rows apart; where rows go to the terminal, they are the progress.
@@ -58,7 +64,7 @@ def score(
             failures += isinstance(result, Failed)
             writer.write(result)
     if failures:
-        say(f"{failures} of the events could not be scored.")
+        say(f"{count(failures, 'event')} could not be scored.")
     return Exit.DATA if failures else Exit.OK
 
 

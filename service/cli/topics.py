@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.console import emit, json_option, say, settings_options, table, teach
+from service.cli.console import Suggesting, emit, json_option, say, settings_options, table, teach
 
 if TYPE_CHECKING:
     from service.config import Settings
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Suggesting,
     help=teach(
         "Create the topics that a configuration names, or check that they are there and fit.",
         ("tidegate topics create -c tidegate.yaml --partitions 12 --replicas 3", "make what is missing"),
         ("tidegate topics check -c tidegate.yaml", "69 when one is missing"),
-    )
+    ),
 )
 def topics() -> None:
     """The topics of a configuration."""

@@ -56,6 +56,15 @@ def test_a_wrong_command_line_exits_64_and_says_so_on_standard_error(wrong):
     assert done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [(["lnt"], "'lint'"), (["dlq", "lst"], "'list'"), (["topics", "chek"], "'check'")]
+)
+def test_a_misspelt_verb_is_answered_with_the_one_that_was_meant(wrong, meant):
+    done = tidegate(*wrong)
+    assert done.returncode == Exit.USAGE
+    assert f"Did you mean {meant}?" in done.stderr
+
+
 def test_a_full_disk_is_said_so_and_no_bug():
     command = [sys.executable, "-m", "service.cli.main", "lint", "--set", "a.b=1", "--json"]
     with Path("/dev/full").open("wb") as full:

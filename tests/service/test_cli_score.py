@@ -39,7 +39,26 @@ def test_a_line_that_fails_is_an_error_in_its_place_and_the_exit_code_is_65(scor
     assert [line["schema"] for line in lines] == ["tidegate.score/1", "tidegate.error/1", "tidegate.score/1"]
     assert lines[1]["id"] == "stdin/0/1"
     assert (lines[1]["class"], lines[1]["reason"]) == ("invalid", "invalid_json")
-    assert "1 of the events" in said
+    assert "1 event could not be scored" in said
+
+
+POLICY = "name: mine\nmode: enforce\ndefault: {review: 0.5}\nlabels:\n"
+
+
+def test_a_policy_with_a_misspelt_label_is_refused_as_lint_would(score, tmp_path):
+    (tmp_path / "policy.yaml").write_text(POLICY + "  harasment: {review: 0.2}\n")
+    code, lines, said = score("--policy", tmp_path / "policy.yaml", stdin=post("one"))
+    assert (code, lines) == (Exit.CONFIG, [])
+    assert "policy.yaml:5:3" in said
+
+
+def test_a_policy_of_the_configuration_is_checked_too_and_warnings_do_not_stop(score, tmp_path):
+    (tmp_path / "policy.yaml").write_text(POLICY + "  nothing/*: {review: 0.2}\n")
+    (tmp_path / "tidegate.yaml").write_text("policy: policy.yaml")
+    code, lines, said = score("-c", tmp_path / "tidegate.yaml", stdin=post("one"))
+    assert (code, len(lines)) == (Exit.OK, 1)
+    assert "warning: " in said
+    assert "nothing/*" in said
 
 
 def test_blank_lines_are_passed_over_but_counted_as_lines(score):

@@ -12,6 +12,7 @@ from service.errors import ConfigError, Exit
 from service.findings import Refused
 from service.layers import LEAVES, variable
 from service.load import load, read
+from service.policy_file import read_policy
 
 SECRET = "hunter2-öß"
 
@@ -72,6 +73,17 @@ def test_lists_are_json_or_comma_separated(raw):
         "a:1",
         "b:2",
     ]
+
+
+def test_a_list_may_be_comma_separated_in_the_file_too(tmp_path):
+    path = write(tmp_path, "kafka:\n  bootstrap_servers: a:1, b:2\n")
+    assert load(path, environ={}).kafka.bootstrap_servers == ["a:1", "b:2"]
+
+
+def test_what_an_option_said_is_found_there_and_not_in_the_file(tmp_path):
+    path = write(tmp_path, "kafka:\n  bootstrap_servers: [a:1]\n")
+    source = read(path, ["kafka.bootstrap_servers=b"], {}).source
+    assert source.where("kafka", "bootstrap_servers", 0) == "--set kafka.bootstrap_servers"
 
 
 def test_topics_may_be_a_pattern():
@@ -173,6 +185,15 @@ def test_a_file_that_is_not_there_names_its_neighbour(tmp_path):
     write(tmp_path, "")
     with pytest.raises(ConfigError, match=r"Did you mean .*tidegate\.yaml"):
         load(tmp_path / "tidegat.yaml", environ={})
+
+
+def test_only_a_close_name_of_the_same_kind_is_suggested(tmp_path):
+    write(tmp_path, "", "tidegate.yaml")
+    write(tmp_path, "", "tidegate.log")
+    with pytest.raises(ConfigError, match="Check the path"):
+        load(tmp_path / "staging.yaml", environ={})
+    with pytest.raises(ConfigError, match="Check the path"):
+        read_policy(tmp_path / "tidegat.yaml", tmp_path / "tidegate.yaml")
 
 
 def test_a_single_underscore_is_a_likely_mistake():

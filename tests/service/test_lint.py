@@ -47,6 +47,9 @@ ERRORS = {
     "output is dead letters": (["output.topic=tidegate.deadletters"], "are both 'tidegate.deadletters'"),
     "pattern is none": (["input.topics=^("], "not a regular expression"),
     "address without port": (["kafka.bootstrap_servers=broker-1"], "'broker-1' is not an address"),
+    "a web address": (["kafka.bootstrap_servers=http://b:9092"], "not an address"),
+    "no host": (["http.host=nohost!"], "http.host 'nohost!' is neither"),
+    "host and port in one": (["http.host=here:9464"], "http.host 'here:9464' is neither"),
     "port out of range": (["kafka.bootstrap_servers=b:99999"], "not an address"),
     "owned setting of the consumer": (["kafka.consumer.enable_auto_commit=true"], "may not be changed"),
     "owned setting of the producer": (["kafka.producer.acks=1"], "may not be changed"),
@@ -99,6 +102,18 @@ WARNINGS = {
     "short grace": (["limits.grace_seconds=12", "limits.cycle_seconds=5"], "short for cycles of 5"),
     "age without action": (["limits.event_age_action=drop"], "event_age is not set"),
 }
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "tidegate-0.tidegate", "0.0.0.0"])
+def test_hosts_that_may_be_listened_on(findings, host):
+    assert not [finding for finding in findings(f"http.host={host}") if finding.level == "error"]
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_SSL"])
+def test_an_address_may_name_its_protocol_as_javas_clients_do(findings, protocol):
+    assert not [
+        each for each in findings(f"kafka.bootstrap_servers={protocol}://b:9092") if each.level == "error"
+    ]
 
 
 @pytest.mark.parametrize(("overrides", "says"), ERRORS.values(), ids=ERRORS)
