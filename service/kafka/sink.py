@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
 
 from service.config import Kafka
 from service.errors import TidegateError
@@ -124,15 +123,11 @@ class Sink:
                 internals.abort(self._producer)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Close; never leaves a thread that would deliver later."""
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            producer.close(timeout)
-        except (KafkaError, RuntimeError) as error:
-            log.info("The producer did not close in order: %s", error)
-        internals.force_close(producer)
+        """Close within `timeout` seconds; what is not acknowledged by then will not be delivered later."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            internals.close(producer, timeout)
 
     def _attempt(
         self,

@@ -288,6 +288,17 @@ def test_closing_while_the_broker_is_down_leaves_no_thread(own_broker: EmbeddedB
     assert threading.active_count() < before
 
 
+def test_closing_takes_no_longer_than_it_may(topic, sink, monkeypatch):
+    sink.publish(batch(topic(), 10))
+    stuck = threading.Event()
+    monkeypatch.setattr(sink._producer._sender, "run_once", lambda: stuck.wait(3))
+    time.sleep(0.2)
+    began = time.monotonic()
+    sink.close(1)
+    assert time.monotonic() - began < 1.3
+    stuck.set()
+
+
 def publish_until(sink: Sink, name: str) -> None:
     end = time.monotonic() + 2
     with pytest.raises(Abandoned):
