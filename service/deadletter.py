@@ -23,6 +23,8 @@ PREFIX: Final = "tidegate-dlq-"
 EVENT_ID: Final = "tidegate-event-id"
 REPLAYS: Final = PREFIX + "replays"
 TRACE_BYTES: Final = 256  # a longer traceparent is none; a reference must always fit
+HEADER_BYTES: Final = 64 << 10
+"""Room to allow for a dead letter's own headers, over the record itself."""
 Mode = Literal["content", "reference"]
 
 

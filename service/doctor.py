@@ -17,9 +17,10 @@ from engines.engine import open_engine
 from engines.errors import EngineError
 from engines.sessions.host import cache_folder
 from service.config import Settings
+from service.deadletter import HEADER_BYTES
 from service.errors import Exit, TidegateError
 from service.findings import Finding
-from service.kafka.admin import Facts, preflight
+from service.kafka.admin import Facts, Topic, admin, preflight
 from service.kafka.client import check_client
 
 SECONDS: Final = 20.0
@@ -112,22 +113,49 @@ def _cluster(settings: Settings) -> Iterator[Result]:
     named = ", ".join(f"{name} ({count} partitions)" for name, count in partitions.items())
     yield Result("topics", "PASS", f"{named} → {facts.output.name}, {facts.deadletter.name}")
     yield from _sizes(settings, facts)
+    with admin(settings.kafka) as client:
+        yield from replication(facts, len(client.describe_cluster()["brokers"]))
+
+
+def replication(facts: Facts, brokers: int) -> Iterator[Result]:
+    """A warning for topics that one lost broker would take away, where there is another to hold a copy."""
+    topics = (*facts.inputs.values(), facts.output, facts.deadletter)
+    if alone := [topic.name for topic in topics if topic.replicas == 1 and brokers > 1]:
+        detail = (
+            f"{', '.join(alone)}: one replica, in a cluster of {brokers} brokers; with one lost, all stops"
+        )
+        remedy = "Give each two or three replicas with kafka-reassign-partitions.sh"
+        yield Result(
+            "topics", "WARN", detail, f"{remedy}; new topics: tidegate topics create --replicas 3 -c FILE"
+        )
 
 
 def _sizes(settings: Settings, facts: Facts) -> Iterator[Result]:
     if "compact" in facts.output.cleanup:
         detail = f"{facts.output.name} is compacted: of several scores with one key only the last stays"
-        yield Result("output", "WARN", detail, "Set its cleanup.policy to delete, unless you mean it")
+        remedy = f"Unless you mean it: {_alter(settings, facts.output, 'cleanup.policy=delete')}"
+        yield Result("output", "WARN", detail, remedy)
     if facts.output_max_bytes < SCORE_BYTES:
         detail = f"{facts.output.name} takes {facts.output_max_bytes} bytes; scores may need {SCORE_BYTES}"
-        yield Result("output", "WARN", detail, "Raise its max.message.bytes")
+        remedy = _alter(settings, facts.output, f"max.message.bytes={1 << 20}")
+        yield Result("output", "WARN", detail, remedy)
     limit = settings.limits.record_bytes
     if settings.deadletter.mode == "content" and facts.deadletter_max_bytes < limit:
         detail = (
             f"{facts.deadletter.name} takes {facts.deadletter_max_bytes} bytes, a record may have {limit}"
         )
-        remedy = "Raise its max.message.bytes; until then larger dead letters go by reference"
-        yield Result("deadletter", "WARN", detail, remedy)
+        command = _alter(settings, facts.deadletter, f"max.message.bytes={limit + HEADER_BYTES}")
+        yield Result(
+            "deadletter", "WARN", detail, f"{command} (until then larger dead letters go by reference)"
+        )
+
+
+def _alter(settings: Settings, topic: Topic, pair: str) -> str:
+    """The command of Kafka's own tools that sets this on a topic."""
+    login = "" if settings.kafka.security.protocol == "PLAINTEXT" else " --command-config client.properties"
+    server = f"--bootstrap-server {settings.kafka.bootstrap_servers[0]}{login}"
+    entity = f"--entity-type topics --entity-name {topic.name}"
+    return f"kafka-configs.sh {server} --alter {entity} --add-config {pair}"
 
 
 def _engine(settings: Settings) -> Iterator[Result]:

@@ -86,7 +86,9 @@ def preflight(settings: Settings) -> Facts:
         wanted = [settings.output.topic, settings.deadletter.topic]
         missing = [topic for topic in (*_named(settings.input.topics), *wanted) if topic not in names]
         if missing:
-            raise _missing(f"There is no topic {' and no '.join(missing)}")
+            raise _missing(
+                f"There {'is no topic' if len(missing) == 1 else 'are no topics'} {', '.join(missing)}"
+            )
         if not inputs:
             raise _missing(f"No topic matches input.topics {settings.input.topics!r}")
         topics = _describe(client, {*inputs, *wanted})
@@ -202,4 +204,4 @@ def _settings_of(configs: Any, name: str) -> dict[str, str]:
 
 
 def _missing(what: str) -> UnreachableError:
-    return UnreachableError(what, remedy="Create what is missing: tidegate topics create")
+    return UnreachableError(what, remedy="Create what is missing: tidegate topics create -c FILE")

@@ -117,4 +117,4 @@ class Member:
 
 
 def _missing(what: str) -> UnreachableError:
-    return UnreachableError(what, where="input.topics", remedy="Create it: tidegate topics create")
+    return UnreachableError(what, where="input.topics", remedy="Create it: tidegate topics create -c FILE")

@@ -111,7 +111,7 @@ class Reader:
         there = self._consumer.partitions_for_topic(self.topic)
         if not there:
             raise UnreachableError(
-                f"There is no topic {self.topic}", remedy="Check the name; tidegate topics shows them"
+                f"There is no topic {self.topic}", remedy="Check the name: tidegate topics check -c FILE"
             )
         wanted = there if self.stretch.partitions is None else set(self.stretch.partitions) & there
         partitions = [TopicPartition(self.topic, each) for each in sorted(wanted)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_missing_topic_exits_69_and_says_how_to_make_it(doctor, topic):
     failed = [result for result in results if result["state"] == "FAIL"]
     assert code == Exit.UNREACHABLE
     assert ["nowhere" in result["detail"] for result in failed] == [True]
-    assert "tidegate topics create" in failed[0]["remedy"]
+    assert "tidegate topics create -c FILE" in failed[0]["remedy"]
 
 
 def test_topics_that_take_too_little_are_a_warning(doctor, topic):
@@ -54,3 +55,5 @@ def test_topics_that_take_too_little_are_a_warning(doctor, topic):
     assert code == Exit.OK
     assert warned.count("output") == 2
     assert "deadletter" in warned
+    remedies = " ".join(result["remedy"] for result in results)
+    assert re.search(r"kafka-configs\.sh --bootstrap-server \S+ --alter .*max\.message\.bytes=\d+", remedies)

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from service.config import Settings
 from service.errors import Exit
 from tests.harness import tidegate
 
@@ -55,6 +56,27 @@ def test_create_makes_what_is_missing_once_and_check_describes_it(settings):
         ("output", 3),
         ("deadletter", 3),
     ]
+
+
+def test_a_new_dead_letter_topic_holds_any_record_within_the_limit(settings):
+    made = tidegate("topics", "create", "--json", *settings)
+    assert made.returncode == 0, made.stderr
+    sizes = {r["role"]: r["max_bytes"] for r in rows(tidegate("topics", "check", "--json", *settings))}
+    assert sizes["deadletter"] > Settings().limits.record_bytes
+    assert sizes["output"] < Settings().limits.record_bytes
+
+
+def test_a_size_that_was_asked_for_counts(settings):
+    tidegate("topics", "create", "--topic-config", "max.message.bytes=70000", *settings)
+    checked = rows(tidegate("topics", "check", "--json", *settings))
+    assert {row["max_bytes"] for row in checked} == {70000}
+    assert {row["schema"] for row in checked} == {"tidegate.topic/1"}
+
+
+def test_more_replicas_than_brokers_are_refused_with_what_to_change(settings):
+    done = tidegate("topics", "create", "--replicas", "3", *settings)
+    assert done.returncode == Exit.CONFIG, done.stderr
+    assert "--replicas" in done.stderr
 
 
 def test_an_output_that_is_also_an_input_is_refused_before_anything_is_made(settings, cluster):

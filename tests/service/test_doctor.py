@@ -6,12 +6,14 @@ import json
 import shutil
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 
 from service.cli.main import run
-from service.doctor import Result, doctor, exit_code
+from service.doctor import Result, doctor, exit_code, replication
 from service.errors import Exit
+from service.kafka.admin import Facts, Topic
 from service.load import load
 
 
@@ -59,6 +61,15 @@ def test_a_port_that_is_taken_says_so(tiny, silent):
     found = by_name(doctor(settings(tiny, silent, f"http.port={port}"), seconds=2.0))
     assert found["http"].state == "FAIL"
     assert "listens there" in found["http"].detail
+
+
+@pytest.mark.parametrize(("replicas", "brokers", "warned"), [(1, 3, True), (1, 1, False), (2, 3, False)])
+def test_one_replica_among_several_brokers_is_a_warning(replicas, brokers, warned):
+    made = Topic("posts", 6, 3, 1 << 20, "delete")
+    alone = replace(made, name="scores", replicas=replicas)
+    found = list(replication(Facts({"posts": made}, alone, made), brokers))
+    assert [result.state for result in found] == ["WARN"] * warned
+    assert all("scores" in result.detail and "posts" not in result.detail for result in found)
 
 
 def test_a_tampered_bundle_is_a_configuration_error(tiny, silent, tmp_path):
