@@ -42,6 +42,10 @@ class Bound(NamedTuple):
     kind: Literal["time", "offset"]
     value: int
 
+    def __str__(self) -> str:
+        """As a person reads it."""
+        return f"offset {self.value}" if self.kind == "offset" else f"{clock(self.value)} UTC"
+
 
 class When(Instant):
     """An `Instant`, or a plain number: an offset. Gives a `Bound`."""
