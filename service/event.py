@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from service.errors import RecordError
 
@@ -24,12 +24,12 @@ def _given(name: str) -> dict[str, Any]:
 
 
 class MediaModel(BaseModel):
-    """One image or sound: its bytes, or where it lies (off unless hosts are allowed)."""
+    """One image or sound: its bytes. A url in their place is not fetched: that is off for now."""
 
     model_config = ConfigDict(**_MODEL, json_schema_extra={"anyOf": [_given("bytes"), _given("url")]})
 
     data: str | None = Field(None, alias="bytes", description="base64; wins over url")
-    url: str | None = None
+    url: str | None = Field(None, description="not fetched for now: fails as url_not_allowed")
     media_type: str | None = Field(None, description="a claim: the first bytes decide")
 
 
@@ -59,6 +59,30 @@ class EventModel(BaseModel):
     topics: Annotated[list[str], Field(fail_fast=True, max_length=TOPICS)] | None = Field(
         None, description="opinion keys: brand, ticker, campaign"
     )
+
+
+_MEDIA_FORM: Final = f"an object with bytes, or a list of at most {MEDIA_ITEMS}"
+_FORMS: Final = {
+    "id": f"a text of at most {ID_CHARS} characters",
+    "image": _MEDIA_FORM,
+    "audio": _MEDIA_FORM,
+    "time": "a text, as in RFC 3339",
+    "reach": "a number of at least 0",
+    "topics": f"a list of at most {TOPICS} texts",
+    "bytes": "a text in base64",
+}
+"""What a field must be; all others are texts."""
+_FIELDS: Final = {*EventModel.model_fields, *MediaModel.model_fields, "bytes"} - {"data"}
+
+
+def fault_of(error: ValidationError) -> str:
+    """A fault of an event in words: its place and what belongs there, never what was there."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [[part for part in each["loc"] if isinstance(part, int) or part in _FIELDS] for each in found]
+    place = max(places, key=len)  # the arm of a union that fits best got furthest
+    names = [part for part in place if isinstance(part, str)]
+    form = _FORMS.get(names[-1], "a text") if names else "an object"
+    return f"{'.'.join(map(str, place)) or 'the event'} must be {form}"
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -60,29 +60,59 @@ def refuse_errors(findings: Iterable[Finding]) -> None:
         raise Refused(errors)
 
 
+_EXPECTED: Final = (
+    ("int", "a whole number"),
+    ("float", "a number"),
+    ("finite_number", "a finite number"),
+    ("bool", "true or false"),
+    ("list", "a list"),
+    ("dict", "a mapping of names to values"),
+    ("model", "a section: its keys, indented, each with its value"),
+    ("string_type", "a text"),
+    ("path_type", "a path"),
+    ("greater_than_equal", "at least {ge:.12g}"),
+    ("greater_than", "more than {gt:.12g}"),
+    ("less_than_equal", "at most {le:.12g}"),
+    ("less_than", "under {lt:.12g}"),
+    ("string_pattern_mismatch", "letters, digits, dots, underscores and hyphens only"),
+    ("string_too_short", "at least {min_length} character long"),
+    ("string_too_long", "at most {max_length} characters long"),
+    ("too_short", "of at least {min_length} entry"),
+    ("too_long", "of at most {max_length} entries"),
+    ("literal_error", "{expected}"),
+)
 _REMEDIES: Final = (
-    ("int", "Write a whole number, for example 1000"),
-    ("float", "Write a number, for example 2.5"),
+    ("int", "Write a whole number, for example {example}"),
+    ("float", "Write a number, for example {example}"),
+    ("finite_number", "Write a number, for example {example}"),
     ("bool", "Write true or false"),
     ("list", "Write a list, for example [one, two]"),
     ("dict", "Write a mapping of names to values"),
     ("model", "Write a section: its keys, indented, each with its value"),
     ("string_type", "Write one text, in quotes where it could be taken for a number"),
+    ("path_type", "Write the path of a file"),
     ("string_too_long", "Shorten it"),
     ("string_pattern_mismatch", "Use letters, digits, dots, underscores and hyphens only"),
     ("literal_error", "Take one of these"),
     ("too_long", "Leave some out"),
     ("too_short", "Give at least one"),
     ("string_too_short", "Give it a value, or leave the key out for its default"),
-    ("greater_than", "Choose a value within the bound"),
-    ("less_than", "Choose a value within the bound"),
+    ("greater_than", "Choose a value within the bound, for example {example}"),
+    ("less_than", "Choose a value within the bound, for example {example}"),
 )
 
 
-def remedy_for(fault: str) -> str:
+def expected(fault: str, context: Mapping[str, object], message: str = "") -> str:
+    """What a value must be, by pydantic's name for its fault and the bounds in its context."""
+    said = (words for start, words in _EXPECTED if fault.startswith(start))
+    words = next(said, None)
+    return f"it must be {words.format(**context)}" if words else message[:1].lower() + message[1:]
+
+
+def remedy_for(fault: str, example: object = 1000) -> str:
     """What to do about a value that does not fit, by pydantic's name for the fault; never empty."""
     said = (remedy for start, remedy in _REMEDIES if fault.startswith(start))
-    return next(said, "`tidegate create` shows its form")
+    return next(said, "`tidegate create` shows its form").format(example=example)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from service.config import Section, Settings
 from service.document import Document, Key, read_document
-from service.findings import Finding, Refused, did_you_mean, remedy_for
+from service.findings import Finding, Refused, did_you_mean, expected, remedy_for
 from service.layers import (
     KINDS,
     PATHS,
@@ -156,7 +156,11 @@ def _explained(errors: Iterable[ErrorDetails], source: Source) -> list[Finding]:
         if path in found:  # the other arm of a union
             other = found[path]
             found[path] = Finding(
-                "error", other.where, other.what, f"{other.why}, or: {_why(error)}", other.remedy
+                "error",
+                other.where,
+                other.what,
+                f"{other.why}, or {_why(error).removeprefix('it must be ')}",
+                other.remedy,
             )
         else:
             found[path] = _finding(error, path, source)
@@ -179,13 +183,26 @@ def _finding(error: ErrorDetails, path: Key, source: Source) -> Finding:
     elif error["type"] == "string_type" and not isinstance(value, dict | list):
         remedy = "Put it in quotes"
     return Finding(
-        "error", where, f"'{name}' cannot be{shown}", _why(error), remedy or remedy_for(error["type"])
+        "error",
+        where,
+        f"'{name}' cannot be{shown}",
+        _why(error),
+        remedy or remedy_for(error["type"], _example(path)),
     )
 
 
 def _why(error: ErrorDetails) -> str:
-    text = error["msg"].replace("Input should be", "it must be").replace("String should", "it must")
-    return text.replace("List should", "it must").replace("Value should", "it must")
+    return expected(error["type"], error.get("ctx", {}), error["msg"])
+
+
+def _example(path: Key) -> object:
+    """A number that fits: sizes are bytes and seldom written out, so theirs is a round one."""
+    name = str(path[-1])
+    if name.endswith("_bytes") or name == "decode_memory":
+        return 200_000_000 if name == "decode_memory" else 5_000_000
+    info = _section_at(path[:-1]).model_fields.get(name)
+    default = info.default if info is not None else None
+    return default if isinstance(default, int | float) else 3600
 
 
 def _section_at(path: Key) -> type[Section]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.document import Document, Key, parse_document, read_document
-from service.findings import Finding, Refused, did_you_mean, remedy_for
+from service.findings import Finding, Refused, did_you_mean, expected, remedy_for
 
 Action = Literal["allow", "review", "block"]
 Threshold = Annotated[float, Field(ge=0, le=1, strict=True)] | None
@@ -123,7 +123,7 @@ def _explained(error: ErrorDetails, document: Document) -> Finding:
             "error", where, f"'{loc[-1]}' is no label", "", "Use a name, or a prefix with /* at its end"
         )
     value = error["input"]
-    why = error["msg"].replace("Input should be", "it must be").replace("String should", "it must")
+    why = expected(error["type"], error.get("ctx", {}), error["msg"])
     remedy = "Use a number from 0 to 1, or null for never" if str(loc[-1]) in ("review", "block") else ""
     if error["type"] == "literal_error" and isinstance(value, str):
         remedy = did_you_mean(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from service.config import Limits
 from service.errors import RecordError
-from service.event import ID_CHARS, Event, EventModel, Media, MediaModel
+from service.event import ID_CHARS, Event, EventModel, Media, MediaModel, fault_of
 from service.intake.content import CLOUDEVENTS, DEFAULT, TEXT, Content, content_of
 from service.intake.envelope import (
     EVENT_ID,
@@ -137,9 +137,7 @@ def _validated(model: type[Any], tree: Any) -> Any:
     try:
         return model.__pydantic_validator__.validate_python(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RecordError("invalid", "invalid_event", f"{place}: {first['type']}") from None
+        raise RecordError("invalid", "invalid_event", fault_of(error)) from None
 
 
 def read_json(value: bytes, content: Content) -> Any:

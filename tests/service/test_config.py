@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -147,20 +149,38 @@ def test_every_mistake_is_listed_at_once_with_its_place(tmp_path):
         ("kafka:\n\tgroup: a", "2:1", "not valid YAML"),
         ("kafka: [", "1:9", "not valid YAML"),
         ("- a", "1:1", "must be a mapping"),
-        ("input: {topics: [ok, 'not ok']}", "1:22", "pattern"),
+        ("input: {topics: [ok, 'not ok']}", "1:22", "letters, digits"),
         ("input: {topics: []}", "1:9", "at least 1"),
-        ("kafka: 5", "1:1", "'kafka'"),
-        ("http: {port: 99999}", "1:8", "less than or equal to 65535"),
+        ("kafka: 5", "1:1", "a section: its keys"),
+        ("limits: {record_bytes: 5MB}", "1:10", "a whole number, for example 5000000"),
+        ("limits: {decode_seconds: soon}", "1:10", "a number, for example 5.0"),
+        ("limits: {event_age: 0}", "1:10", "more than 0"),
+        ("input: {topics: 5}", "1:9", "a list, or a text"),
+        ("policy: 5", "1:1", "a path"),
+        ("http: {port: 99999}", "1:8", "at most 65535"),
         ("a: !!python/object/apply:os.system [x]", "1:4", "not known"),
         ("a: !secret x", "1:4", "not valid YAML"),
         ("a: &a [*a]", "1:", "nested"),
-        ("output: {topic: 'a/b'}", "1:10", "pattern"),
+        ("output: {topic: 'a/b'}", "1:10", "letters, digits"),
     ],
 )
 def test_a_mistake_says_where_why_and_what_next(tmp_path, text, where, says):
     error = refusal(write(tmp_path, text))
     assert f"tidegate.yaml:{where}" in str(error)
     assert says in str(error)
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=".".join)
+@pytest.mark.parametrize("value", ["[]", "{}", "-1", "1.5", "{a: [b]}", "true", "''"])
+def test_no_message_speaks_of_the_library_that_checks(tmp_path, leaf, value):
+    text = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(leaf))
+    with suppress(Refused):
+        load(write(tmp_path, f"{text[:-1]} {value}\n"), environ={})
+        return
+    said = str(refusal(tmp_path / "tidegate.yaml"))
+    assert not re.search(
+        r"Input|valid (dict|list|string|integer|number|bool)|instance|unable|parse|pattern '", said
+    )
 
 
 def test_aliases_that_multiply_are_refused(tmp_path):

@@ -178,6 +178,24 @@ def test_a_fault_names_the_field_and_never_its_value():
     assert "secret" not in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"text": 5}, "text must be a text"),
+        ({"reach": -1}, "reach must be a number of at least 0"),
+        ({"reach": "many"}, "reach must be a number of at least 0"),
+        ({"image": 5}, "image must be an object with bytes, or a list of at most 8"),
+        ({"image": [{"bytes": 5}]}, "image.0.bytes must be a text in base64"),
+        ({"topics": "one"}, "topics must be a list of at most 16 texts"),
+        ({"id": "x" * 300}, "id must be a text of at most 256 characters"),
+    ],
+)
+def test_a_fault_says_what_belongs_there(fields, detail):
+    with pytest.raises(RecordError) as caught:
+        event({"text": "a"} | fields)
+    assert caught.value.detail == detail
+
+
 def test_a_record_over_the_limit_is_too_large_before_anything_else():
     assert fault(b"[" * 200, limits=Limits(record_bytes=100)) == "invalid/too_large"
 
