@@ -52,6 +52,7 @@ class Daemon:
         tree = {
             "kafka": {"bootstrap_servers": self._settings.kafka.bootstrap_servers},
             "http": {"port": self._port},
+            "log": {"format": "human"},  # the demo shows its end to a person where something goes wrong
             "bundle": str(Path(bundle).resolve()) if Path(bundle).is_dir() else bundle,
         }
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
+from typing import Final, Literal, get_args
 
 import click
 
+from engines.errors import EngineError
 from service.cli.console import settings_options, teach
+from service.errors import Exit, TidegateError
+
+log = logging.getLogger(__name__)
+Form = Literal["auto", "human", "json"]
+FORMAT: Final = "log.format="
 
 
 @click.command(
@@ -32,6 +40,21 @@ from service.cli.console import settings_options, teach
 )
 def run(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> None:
     """Serve, and exit with the code that says how it ended."""
+    from service import logs
+
+    logs.setup("info", _format(overrides))  # until the configuration is read
+    try:
+        code = _serve(config, overrides, fuse_accept)
+    except (TidegateError, EngineError) as error:
+        if not isinstance(logging.getLogger().handlers[0].formatter, logs.JsonLines):
+            raise
+        code = error.exit_code if isinstance(error, TidegateError) else Exit.CONFIG
+        told = {"where": error.where, "why": error.why, "remedy": error.remedy, "exit_code": int(code)}
+        log.critical("%s", error.what, extra={"fields": {name: held for name, held in told.items() if held}})
+    raise SystemExit(code)
+
+
+def _serve(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> Exit:
     from service import daemon, logs
     from service.findings import refuse_errors
     from service.lint import lint
@@ -43,5 +66,12 @@ def run(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) -> No
     findings = lint(settings, loaded.source)
     refuse_errors(findings)
     for finding in findings:
-        logging.getLogger(__name__).warning("%s", finding)
-    raise SystemExit(daemon.run(settings, fuse_accept=fuse_accept))
+        log.warning("%s", finding)
+    return daemon.run(settings, fuse_accept=fuse_accept)
+
+
+def _format(overrides: tuple[str, ...]) -> Form:
+    """How to tell that the configuration cannot be read: as options and environment say."""
+    said = [option.removeprefix(FORMAT) for option in overrides if option.startswith(FORMAT)]
+    wanted = said[-1] if said else os.environ.get("TIDEGATE_LOG__FORMAT", "auto")
+    return next((form for form in get_args(Form) if form == wanted), "auto")
