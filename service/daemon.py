@@ -15,6 +15,8 @@ from types import FrameType
 from typing import Final
 
 from engines.engine import EngineInfo
+from service.account import Account
+from service.answers import Answers
 from service.assembly import open_scoring
 from service.buffer import Buffer
 from service.caution import Caution
@@ -145,19 +147,11 @@ class Daemon:
         )
         member.source = self.source
         buffer = Buffer(limits, self.checkpoint, caution)
-        publisher = Publisher(
-            settings,
-            scoring,
-            policy,
-            self.sink,
-            fuse,
-            metrics,
-            health,
-            self.checkpoint.owns,
-            facts.deadletter_max_bytes,
-        )
+        answers = Answers(settings, scoring, fuse, metrics, facts.deadletter_max_bytes)
+        account = Account(metrics, policy, scoring.engine.labels.names)
+        publisher = Publisher(answers, account, self.sink, health, metrics, self.checkpoint.owns)
         self.pipeline = Pipeline(
-            buffer, self.checkpoint, caution, scoring, publisher, member, metrics, health, fail
+            buffer, self.checkpoint, caution, scoring, answers, publisher, member, metrics, health, fail
         )
         alive = ALIVE_SECONDS + limits.drain_seconds
         self.loop = IntakeLoop(self.source, buffer, metrics, health, fail, alive=alive)

@@ -1,4 +1,4 @@
-"""Three stages after the poll thread, joined by queues of one, so that cycles overlap and stay in order."""
+"""The stages after the poll thread, joined by queues of one, so that cycles overlap and stay in order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from service import collector
+from service.answers import Answers, Result
 from service.buffer import Buffer
 from service.caution import Caution
 from service.cycle import Cycle
@@ -29,12 +30,15 @@ log = logging.getLogger(__name__)
 
 MARK_RETRY_SECONDS: Final = 1.0
 CAREFUL_POLL_SECONDS: Final = 0.005
+GIVE_UP_SECONDS: Final = 1.0
+
+Item = TypeVar("Item")
 SWITCH_SECONDS: Final = 0.001
 """Python's own 5 ms is what the engine would wait after each micro-batch while another stage is busy."""
 
 
 class Pipeline:
-    """prepare → infer → publish. A stage that dies stops the daemon: nothing hangs in silence."""
+    """prepare → infer → policy → publish. A stage that dies stops the daemon: nothing hangs in silence."""
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Pipeline:
         checkpoint: Checkpoint,
         caution: Caution,
         scoring: Scoring,
+        answers: Answers,
         publisher: Publisher,
         member: Membership,
         metrics: Metrics,
@@ -49,43 +54,48 @@ class Pipeline:
         fail: FailPoints,
     ) -> None:
         self._buffer, self._checkpoint, self._caution = buffer, checkpoint, caution
-        self._scoring, self._publisher, self._metrics, self._health = scoring, publisher, metrics, health
+        self._scoring, self._answers, self._publisher = scoring, answers, publisher
+        self._metrics, self._health = metrics, health
         self._member, self._fail = member, fail
         self._inference = Inference(scoring, checkpoint, buffer.pace, metrics, health, fail)
         self._prepared: queue.Queue[Cycle | None] = queue.Queue(1)
         self._inferred: queue.Queue[Cycle | None] = queue.Queue(1)
+        self._decided: queue.Queue[tuple[Cycle, list[Result] | None] | None] = queue.Queue(1)
         self._give_up = threading.Event()
         self.failure: BaseException | None = None
         self.abandoned = False
         self.tripped = threading.Event()
         self._counting = threading.Lock()
         self.records = self.bytes = 0
-        stages = (("prepare", self._prepare), ("infer", self._infer), ("publish", self._publish))
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(name, stage), name=name, daemon=True)
-            for name, stage in stages
-        ]
+        stages = {"prepare": self._prepare, "infer": self._infer}
+        stages |= {"policy": self._decide, "publish": self._publish}
+        self._threads = {
+            name: threading.Thread(target=self._guarded, args=(name, stage), name=name, daemon=True)
+            for name, stage in stages.items()
+        }
 
     def start(self) -> None:
         """Start the stages."""
         collector.pace()
         sys.setswitchinterval(SWITCH_SECONDS)
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.start()
 
     def drain(self, deadline: float) -> bool:
         """Finish the cycles that are under way, until `deadline` (monotonic); whether all of them were."""
         self._buffer.close()
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._join(deadline)
         self._give_up.set()
-        for thread in self._threads:
-            thread.join(1.0)
-        prepare, infer, publish = (thread.is_alive() for thread in self._threads)
-        if not (prepare or infer or self.failure):
+        self._join(time.monotonic() + GIVE_UP_SECONDS)
+        hanging = {name for name, thread in self._threads.items() if thread.is_alive()}
+        if not (hanging & {"prepare", "infer", "policy"} or self.failure):
             # Else the note of this try stays in the group, and finds the record that hangs or breaks a stage.
             self._checkpoint.abandon()
-        return not (self.abandoned or prepare or infer or publish)
+        return not (self.abandoned or hanging)
+
+    def _join(self, deadline: float) -> None:
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _guarded(self, name: str, stage: Callable[[], None]) -> None:
         try:
@@ -100,15 +110,15 @@ class Pipeline:
         finally:
             self._health.rest(name)
 
-    def _put(self, target: queue.Queue[Cycle | None], cycle: Cycle | None) -> None:
+    def _put(self, target: queue.Queue[Item | None], item: Item | None) -> None:
         while not self._give_up.is_set():
             try:
-                return target.put(cycle, timeout=0.5)
+                return target.put(item, timeout=0.5)
             except queue.Full:
                 continue
         raise Abandoned
 
-    def _get(self, source: queue.Queue[Cycle | None]) -> Cycle | None:
+    def _get(self, source: queue.Queue[Item | None]) -> Item | None:
         while not self._give_up.is_set():
             try:
                 return source.get(timeout=0.5)
@@ -162,22 +172,33 @@ class Pipeline:
                 self._put(self._inferred, part)
         self._put(self._inferred, None)
 
-    # -- publish ---------------------------------------------------------------------------------------------
+    # -- policy, publish -------------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        while (cycle := self._get(self._inferred)) is not None:
+            self._put(self._decided, (cycle, self._answers.make(cycle)))
+        self._put(self._decided, None)
 
     def _publish(self) -> None:
-        while (cycle := self._get(self._inferred)) is not None:
-            records = cycle.records
-            sent = partial(self._fail.reach, "produced", records)
-            if self._publisher.publish(cycle, self._give_up.is_set, sent):
-                self._fail.reach("acked", records)
-                self._checkpoint.acked(cycle.positions)
-                self._member.source.commit_soon()
-                owns = self._checkpoint.owns
-                self._member.progressed([run for run in cycle.runs if owns(run.partition, run.epoch)])
-            else:
+        while (decided := self._get(self._decided)) is not None:
+            cycle, results = decided
+            if results is None:
                 self.tripped.set()
                 self._checkpoint.abandon()  # each time: what came meanwhile will not be answered either
+            else:
+                self._finish(cycle, results)
             self._count(cycle, -1)
+
+    def _finish(self, cycle: Cycle, results: list[Result]) -> None:
+        assert cycle.inferred is not None, "Published before it was inferred. This is a bug."
+        records = cycle.records
+        sent = partial(self._fail.reach, "produced", records)
+        self._publisher.publish(results, cycle.inferred, self._give_up.is_set, sent)
+        self._fail.reach("acked", records)
+        self._checkpoint.acked(cycle.positions)
+        self._member.source.commit_soon()
+        owns = self._checkpoint.owns
+        self._member.progressed([run for run in cycle.runs if owns(run.partition, run.epoch)])
 
     def _count(self, cycle: Cycle, sign: int) -> None:
         with self._counting:
