@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from service.cli.console import json_option, say, teach
+from service.cli.console import count, json_option, say, teach
 from service.cli.interrupts import Interrupts
 from service.errors import InternalError
 
@@ -51,7 +52,11 @@ FRAME_SECONDS: Final = 0.25
 def demo(events: int | None, rate: float, bundle: str, as_json: bool) -> None:
     """Run the demo; Ctrl-C ends it in good order, with exit code 0."""
     from service.cli.demo_view import choose
+    from service.kafka.quiet import quiet_client
 
+    quiet_client()
+    # A client that is cut short by Ctrl-C complains; what really fails ends the demo with its reason.
+    logging.getLogger("service.kafka").setLevel(logging.CRITICAL)
     view = choose(as_json)
     with Interrupts() as interrupts:
         try:
@@ -149,5 +154,5 @@ class Demo:
             if time.monotonic() - last > QUIET_SECONDS:
                 tally.dropped = daemon.dropped()
             if time.monotonic() - last > PATIENCE_SECONDS:
-                missing = tally.sent - tally.accounted
-                raise InternalError(f"no outcome for {missing} events", why=daemon.log_tail())
+                missing = count(tally.sent - tally.accounted, "event")
+                raise InternalError(f"no outcome for {missing}", why=daemon.log_tail())

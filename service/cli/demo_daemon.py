@@ -28,8 +28,17 @@ KINDS: Final[dict[int, type[TidegateError]]] = {
     Exit.UNREACHABLE: UnreachableError,
 }
 DROPPED: Final = re.compile(rb"^tidegate_records_dropped_total(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
-# Kills the process group it is told of when our end of the pipe closes, whatever ended us.
-WATCHDOG: Final = 'read -r group; cat >/dev/null; kill -s KILL -- "-$group" 2>/dev/null'
+# Kills the process group it was told of and removes the folder when our end of the pipe closes.
+WATCHDOG: Final = """
+read -r group
+cat >/dev/null
+kill -s KILL -- "-$group" 2>/dev/null
+for again in 1 2 3 4 5 6 7 8 9 10; do
+    rm -rf -- "$1" 2>/dev/null
+    [ -e "$1" ] || break
+    sleep 0.1  # the dying may still write
+done
+"""
 
 
 class Daemon:
@@ -70,7 +79,9 @@ class Daemon:
                 start_new_session=True,
             )
             self._watchdog = subprocess.Popen(
-                ["/bin/sh", "-c", WATCHDOG], stdin=subprocess.PIPE, start_new_session=True
+                ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._folder)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
             )
             assert self._watchdog.stdin is not None
             self._watchdog.stdin.write(f"{self._process.pid}\n".encode())

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli import look
-from service.cli.console import emit, out, say
+from service.cli.console import count, emit, out, say
 from service.cli.demo_tally import Outcome, Tally
 
 FRAME: Final = 11
@@ -86,9 +86,8 @@ class LiveView:
 
     def end(self, tally: Tally) -> None:
         """What there was, below the last table."""
-        if tally.sent:
-            ends = f"{tally.scored} scored, {tally.dead_lettered} dead letters, {tally.dropped} dropped"
-            self._console.print(f"{tally.sent} events: {ends}.")
+        if tally.accounted:
+            self._console.print(closing(tally))
 
     def render(self, height: int) -> RenderableType:
         """The whole picture."""
@@ -132,9 +131,9 @@ class LiveView:
     def _totals(self) -> Text:
         tally, seconds = self._tally, max(time.monotonic() - self._began, 1e-3)
         parts = [
-            (f" {tally.sent} events", "bold"),
+            (f" {count(tally.sent, 'event')}", "bold"),
             (f"{tally.scored} scored", "green"),
-            (f"{tally.dead_lettered} dead letters", "magenta"),
+            (count(tally.dead_lettered, "dead letter"), "magenta"),
             (f"{tally.accounted / seconds:.1f}/s", ""),
             ("T I A: text, image, audio", "bright_black"),
             ("Ctrl-C stops everything", "bright_black"),
@@ -147,6 +146,14 @@ class LiveView:
 
 
 View = JsonView | LiveView
+
+
+def closing(tally: Tally) -> str:
+    """What there was, in one sentence; what was sent and cut short is under way."""
+    ends = [f"{tally.scored} scored", count(tally.dead_lettered, "dead letter"), f"{tally.dropped} dropped"]
+    if under_way := tally.sent - tally.accounted:
+        ends.append(f"{under_way} under way")
+    return f"{count(tally.sent, 'event')}: {', '.join(ends)}."
 
 
 def choose(as_json: bool) -> View:

@@ -36,6 +36,14 @@ def test_every_verb_explains_itself_with_examples():
         assert f"tidegate {name}" in (command.help or ""), name
 
 
+@pytest.mark.parametrize("group", ["dlq", "topics"])
+def test_every_part_of_a_verb_shows_examples_too(group):
+    context = main.tidegate.make_context("tidegate", [], resilient_parsing=True)
+    command = main.tidegate.get_command(context, group)
+    for name in command.list_commands(context):
+        assert f"tidegate {group} {name}" in command.get_command(context, name).help, name
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from service.cli.main import run; code = run(['--help']);"
