@@ -27,7 +27,7 @@ lint: $(VENV)/.dev ## Style, formatting and types
 bench: $(VENV)/.serving ## Events per second and latency on this machine
 	@.ci/need java mvn >&2
 	@$(BIN)/tidegate bench $(ARGS)
-	@for each in micro_batches contributions decode_workers collector switch_interval; do $(BIN)/python -m tests.bench.$$each >&2; done
+	@for each in micro_batches lanes contributions decode_workers collector switch_interval; do $(BIN)/python -m tests.bench.$$each >&2; done
 
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
