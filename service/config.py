@@ -193,7 +193,7 @@ class Settings(Section):
     """The model: a folder, or the name of a bundle that ships with Tidegate."""
     engine: EngineSettings = EngineSettings()
     policy: Path | None = None
-    """A policy file; null: the built-in policy (its labels, thresholds and mode are in the README)."""
+    """A policy file; null: the built-in one, which `tidegate create policy` prints to start from."""
     limits: Limits = Limits()
     http: Http = Http()
     log: Log = Log()

@@ -110,7 +110,7 @@ def _cluster(settings: Settings) -> Iterator[Result]:
     servers = ", ".join(settings.kafka.bootstrap_servers)
     yield Result("cluster", "PASS", f"{servers} over {settings.kafka.security.protocol}")
     partitions = {name: topic.partitions for name, topic in facts.inputs.items()}
-    named = ", ".join(f"{name} ({count} partitions)" for name, count in partitions.items())
+    named = ", ".join(f"{name} ({count} partition{'s' * (count != 1)})" for name, count in partitions.items())
     yield Result("topics", "PASS", f"{named} → {facts.output.name}, {facts.deadletter.name}")
     yield from _sizes(settings, facts)
     with admin(settings.kafka) as client:

@@ -59,7 +59,7 @@ def test_what_does_not_need_the_cluster_is_checked_all_the_same(tiny, silent):
 def test_a_port_that_is_taken_says_so(tiny, silent):
     port = silent.rpartition(":")[2]
     found = by_name(doctor(settings(tiny, silent, f"http.port={port}"), seconds=2.0))
-    assert found["http"].state == "FAIL"
+    assert (found["http"].state, found["http"].exit_code) == ("FAIL", Exit.UNREACHABLE)
     assert "listens there" in found["http"].detail
 
 

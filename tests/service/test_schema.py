@@ -19,6 +19,15 @@ from service.schema import KINDS, schema_of
 from service.template import template
 
 
+def test_the_comment_on_the_policy_says_how_to_get_one():
+    lines = template().splitlines()
+    assert "tidegate create policy" in lines[lines.index("policy: null") - 1]
+
+
+def test_the_event_says_that_media_are_not_fetched():
+    assert "not fetched" in str(schema_of("event")["$defs"]["MediaModel"]["properties"]["url"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_schema_is_sound_and_printed_by_the_command(kind, capfdbinary):
     Draft202012Validator.check_schema(schema_of(kind))
