@@ -19,7 +19,7 @@ EVENTS = 4096
 
 def opened(bundle: Bundle, backend: str, lanes: int) -> engine.FusedEngine:
     """The engine with so many lanes, whatever the bundle's size says."""
-    with mock.patch.object(engine, "lanes_for", lambda size, threads: lanes):
+    with mock.patch.object(engine, "lanes_for", return_value=lanes):
         return engine.open_engine(bundle, backend=backend, precision="fp32")
 
 
