@@ -34,7 +34,7 @@ def topics() -> None:
         "dead-letter topic gets a max.message.bytes that holds any record within limits.record_bytes, where "
         "the cluster allows it; elsewhere larger dead letters go by reference.",
         ("tidegate topics create -c tidegate.yaml", "6 partitions, replicated as the cluster does it"),
-        ("tidegate topics create -c tidegate.yaml --partitions 24 --replicas 3", "for more replicas of run"),
+        ("tidegate topics create -c tidegate.yaml --partitions 24 --replicas 3", "for up to 24 daemons"),
         ("tidegate topics create -c tidegate.yaml --topic-config retention.ms=86400000", "kept for a day"),
     ),
 )
@@ -43,7 +43,7 @@ def topics() -> None:
     type=click.IntRange(1),
     default=6,
     show_default=True,
-    help="Of each new topic; as many replicas of `run` can share the work.",
+    help="Of each new topic; as many daemons of one group can share the work.",
 )
 @click.option(
     "--replicas", type=click.IntRange(1), metavar="N", help="Of each partition; default: the cluster's own."
