@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from service.cli.bookmark import Bookmark, Mark
 from service.cli.console import progress
 from service.cli.letters import Filter, letter_of, letters
 from service.config import Kafka, Settings
 from service.deadletter import DeadLetter, redrive
 from service.errors import DataError
+from service.kafka.bookmark import Bookmark, Mark
 from service.kafka.reader import Reader, Stretch
 from service.kafka.sink import Sink
 from service.record import Outgoing, Partition, Record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.cli.bookmark import ROOM, Mark, decode, encode
+from service.kafka.bookmark import ROOM, Mark, decode, encode
 
 
 @pytest.mark.parametrize(
