@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
-from engines.engine import open_engine
+from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.sessions.host import cache_folder
+from service.assembly import engine_of
 from service.config import Settings
 from service.deadletter import HEADER_BYTES
 from service.errors import Exit, TidegateError
@@ -159,17 +160,7 @@ def _alter(settings: Settings, topic: Topic, pair: str) -> str:
 
 
 def _engine(settings: Settings) -> Iterator[Result]:
-    chosen = settings.engine
-    engine = open_engine(
-        settings.bundle,
-        backend=chosen.backend,
-        precision=chosen.precision,
-        threads=chosen.threads,
-        tokens=chosen.tokens,
-        image_rows=chosen.image_rows,
-        audio_seconds=chosen.audio_seconds,
-        contributions=chosen.contributions,
-    )
+    engine = engine_of(Bundle.load(settings.bundle), settings.engine)
     try:
         engine.warm_up()
         info = engine.info

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 
+from engines.errors import MediaReason
 from service.cli.console import Suggesting, count, emit, json_option, say, settings_options, table, teach
 from service.cli.moments import MOMENT
 from service.errors import Exit
@@ -19,18 +20,7 @@ from service.findings import did_you_mean
 
 REASONS: Final = {
     "invalid": ("invalid_json", "invalid_event", "no_content", "too_large"),
-    "media": (
-        "unsupported_media_type",
-        "media_too_large",
-        "undecodable",
-        "bomb",
-        "too_long",
-        "decode_timeout",
-        "out_of_memory",
-        "killed_worker",
-        "url_not_allowed",
-        "fetch_failed",
-    ),
+    "media": (*get_args(MediaReason), "url_not_allowed", "fetch_failed"),
     "crash": ("killed_engine",),
     "expired": ("too_old",),
 }
