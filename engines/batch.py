@@ -25,11 +25,12 @@ Int16 = NDArray[np.int16]
 class Example:
     """One event, prepared for a model: what training and serving both see.
 
-    ``text`` int32 [length] token ids or None; ``images`` uint8 [height, width, 3] each, one for a still
-    image, several for the frames of one; ``audio`` int16 [samples] mono at the bundle's rate, each.
+    ``text`` int32 [length] ids, one array for each channel of the bundle's text encoder, or None; ``images``
+    uint8 [height, width, 3] each, one for a still image, several for the frames of one; ``audio`` int16
+    [samples] mono at the bundle's rate, each.
     """
 
-    text: Int32 | None = None
+    text: tuple[Int32, ...] | None = None
     images: list[UInt8] = field(default_factory=list)
     audio: list[Int16] = field(default_factory=list)
 
@@ -43,12 +44,12 @@ class Example:
 class Batch:
     """Rows of one cycle, grouped by modality; ``*_event`` says whose row it is.
 
-    ``presence`` uint8 [events]; ``text`` list of int32 [length]; ``images`` list of uint8 [H, W, 3];
-    ``audio`` list of int16 [samples]; the ``*_event`` arrays are int32 and ascending.
+    ``presence`` uint8 [events]; ``text`` list of one int32 [length] for each channel; ``images`` list of
+    uint8 [H, W, 3]; ``audio`` list of int16 [samples]; the ``*_event`` arrays are int32 and ascending.
     """
 
     presence: UInt8
-    text: list[Int32]
+    text: list[tuple[Int32, ...]]
     text_event: Int32
     images: list[UInt8]
     image_event: Int32

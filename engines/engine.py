@@ -115,7 +115,8 @@ class FusedEngine:
                 opened.append(Timed(backend.open(bundle, tower, choice.precision, threads, lanes)))  # noqa: PERF401
             self._sessions: list[Timed] = opened
             shapes = [(count, bundle.width) for count in bundle.tokens]
-            self._towers = Towers(opened[:3], shapes, budget, self._lanes)
+            channels = bundle.preprocess.text.channels
+            self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels)
             self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
             self._nothing = self._head.nothing()
         except EngineError:
@@ -170,7 +171,7 @@ class FusedEngine:
         """The largest error against the golden vectors; None where the bundle has none."""
         if self._golden is None:
             return None
-        _, answer = self.logits(golden.batch_of(self._golden))
+        _, answer = self.logits(golden.batch_of(self._golden, self.preprocess.text.channels))
         return golden.error(self._golden, answer.sentiment, answer.moderation, answer.unimodal)
 
     def time(self, seconds: float) -> float:
@@ -246,7 +247,7 @@ def _empty(events: int, labels: int) -> Outputs:
 
 def _text(random: np.random.Generator, spec: Preprocess) -> Example:
     length = int(random.integers(1, min(48, spec.text.max_tokens) + 1))
-    return Example(text=random.integers(1, spec.text.vocabulary, length, dtype=np.int32))
+    return Example(text=tuple(random.integers(1, n, length, dtype=np.int32) for n in spec.text.sizes))
 
 
 def _close(sessions: Sequence[Session]) -> None:

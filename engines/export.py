@@ -9,28 +9,18 @@ from typing import Final
 
 import onnx
 import torch
-from torch import Tensor, nn
-from torch.export import Dim
 
 from engines.errors import EngineError
-from engines.model.config import ModelConfig
+from engines.model.parts import Graph
 
 OPSET: Final = 20
 FORBIDDEN: Final = frozenset({"If", "Loop", "Scan", "NonZero"})
 """Operators whose shapes depend on data: engines that plan ahead cannot hold them."""
 
-_INPUTS: Final = {
-    "text": ("ids",),
-    "image": ("pixels",),
-    "audio": ("samples", "lengths"),
-    "head": ("text", "image", "audio", "presence"),
-}
-_OUTPUTS: Final = {"head": ("sentiment", "moderation", "unimodal", "embedding")}
 
-
-def export(name: str, net: nn.Module, config: ModelConfig, path: Path) -> None:
+def export(name: str, net: Graph, path: Path) -> None:
     """Write one graph (text, image, audio or head) as one self-contained file; raises EngineError."""
-    example, shapes = _example(name, config)
+    example, shapes = net.example()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of every optional package
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
@@ -39,8 +29,8 @@ def export(name: str, net: nn.Module, config: ModelConfig, path: Path) -> None:
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(_INPUTS[name]),
-            output_names=list(_OUTPUTS.get(name, ("tokens",))),
+            input_names=list(net.inputs),
+            output_names=list(net.outputs),
             dynamic_shapes=shapes,
             verbose=False,
         )
@@ -59,16 +49,3 @@ def export(name: str, net: nn.Module, config: ModelConfig, path: Path) -> None:
     del model.graph.metadata_props[:], model.metadata_props[:], model.graph.value_info[:]
     onnx.checker.check_model(model)
     onnx.save_model(model, path, save_as_external_data=False)
-
-
-def _example(name: str, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[dict[int, Dim], ...]]:
-    rows = Dim("rows", min=1)
-    if name == "text":
-        return (torch.ones(2, 7, dtype=torch.int32),), ({0: rows, 1: Dim("length", min=1)},)
-    if name == "image":
-        return (torch.zeros(2, config.image_height, config.image_width, 3, dtype=torch.uint8),), ({0: rows},)
-    if name == "audio":
-        samples, lengths = torch.zeros(2, 9_000), torch.tensor([9_000, 5_000], dtype=torch.int32)
-        return (samples, lengths), ({0: rows, 1: Dim("samples", min=1)}, {0: rows})
-    slot = torch.zeros(2, config.tokens, config.width)
-    return (slot, slot.clone(), slot.clone(), torch.ones(2, 3)), tuple({0: rows} for _ in range(4))

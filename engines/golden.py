@@ -1,8 +1,8 @@
 """Golden vectors: recorded inputs and answers, so that a backend that computes wrongly is never served.
 
 ``golden.safetensors`` holds n events with one row of each modality, whether shown or not:
-``ids`` int32 [n, L] (0 = padding), ``pixels`` uint8 [n, H, W, 3], ``samples`` int16 [n, S],
-``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected logits, fp32:
+each text channel under its name (``ids`` say), int32 [n, L] with 0 = padding, ``pixels`` uint8 [n, H, W, 3],
+``samples`` int16 [n, S], ``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected logits, fp32:
 ``sentiment`` [n, 3], ``moderation`` [n, labels], ``unimodal`` [n, 3, 3].
 """
 
@@ -26,8 +26,8 @@ BOUND: Final = {"fp32": 2e-3}
 OTHER_BOUND: Final = 3e-2
 """The same for precisions below fp32."""
 
-_KINDS: Final = {
-    "ids": np.int32, "pixels": np.uint8, "samples": np.int16, "lengths": np.int32, "presence": np.uint8,
+_KINDS: Final[dict[str, Any]] = {
+    "pixels": np.uint8, "samples": np.int16, "lengths": np.int32, "presence": np.uint8,
     "sentiment": np.float32, "moderation": np.float32, "unimodal": np.float32,
 }  # fmt: skip
 
@@ -37,35 +37,44 @@ def bound(precision: str) -> float:
     return BOUND.get(precision, OTHER_BOUND)
 
 
-def batch_of(golden: Tensors) -> Batch:
+def batch_of(golden: Tensors, channels: Sequence[str] = ("ids",)) -> Batch:
     """The recorded inputs as a batch; raises BundleError."""
-    check(golden)
-    return Batch.of([_example(golden, k) for k in range(len(golden["presence"]))])
+    check(golden, channels)
+    return Batch.of([_example(golden, channels, k) for k in range(len(golden["presence"]))])
 
 
-def write_golden(path: Path, examples: Sequence[Example], expected: Tensors) -> None:
+def write_golden(
+    path: Path, examples: Sequence[Example], expected: Tensors, channels: Sequence[str] = ("ids",)
+) -> None:
     """Record examples (at most one image and one audio each) and their expected logits."""
-    first = {m: [_row(e, m) for e in examples] for m in MODALITIES}
+    first = {m: [_row(e, m) for e in examples] for m in MODALITIES[1:]}
     shape = next((row.shape for row in first["image"] if row is not None), (1, 1, 3))
-    tensors = {
-        "ids": _pad(first["text"], np.dtype(np.int32)),
-        "pixels": np.stack([np.zeros(shape, np.uint8) if r is None else r for r in first["image"]]),
-        "samples": _pad(first["audio"], np.dtype(np.int16)),
-        "lengths": np.array([0 if r is None else len(r) for r in first["audio"]], np.int32),
-        "presence": np.array([e.presence for e in examples], np.uint8),
-    } | {
-        name: np.ascontiguousarray(expected[name], np.float32)
-        for name in ("sentiment", "moderation", "unimodal")
-    }
-    check(tensors)
+    tensors = (
+        {
+            name: _pad([e.text[c] if e.text else None for e in examples], np.dtype(np.int32))
+            for c, name in enumerate(channels)
+        }
+        | {
+            "pixels": np.stack([np.zeros(shape, np.uint8) if r is None else r for r in first["image"]]),
+            "samples": _pad(first["audio"], np.dtype(np.int16)),
+            "lengths": np.array([0 if r is None else len(r) for r in first["audio"]], np.int32),
+            "presence": np.array([e.presence for e in examples], np.uint8),
+        }
+        | {
+            name: np.ascontiguousarray(expected[name], np.float32)
+            for name in ("sentiment", "moderation", "unimodal")
+        }
+    )
+    check(tensors, channels)
     save_file(tensors, path)
 
 
-def check(golden: Tensors) -> None:
+def check(golden: Tensors, channels: Sequence[str] = ("ids",)) -> None:
     """Raise BundleError where a tensor is missing, of a wrong type or not one row an event."""
     n = len(golden.get("presence", ()))
+    kinds = _KINDS | dict.fromkeys(channels, np.int32)
     wrong = [
-        k for k, kind in _KINDS.items() if k not in golden or golden[k].dtype != kind or len(golden[k]) != n
+        k for k, kind in kinds.items() if k not in golden or golden[k].dtype != kind or len(golden[k]) != n
     ]
     if wrong or not n or golden["presence"].max() > 7:
         raise BundleError(
@@ -90,19 +99,17 @@ def error(golden: Tensors, sentiment: Float32, moderation: Float32, unimodal: Fl
     return worst if np.isfinite(worst) else float("inf")
 
 
-def _example(golden: Tensors, k: int) -> Example:
+def _example(golden: Tensors, channels: Sequence[str], k: int) -> Example:
     presence = int(golden["presence"][k])
-    ids = golden["ids"][k]
+    ids = (golden[name][k] for name in channels)
     return Example(
-        text=ids[: np.count_nonzero(ids)] if presence & 1 else None,
+        text=tuple(row[: np.count_nonzero(row)] for row in ids) if presence & 1 else None,
         images=[golden["pixels"][k]] if presence & 2 else [],
         audio=[golden["samples"][k, : golden["lengths"][k]]] if presence & 4 else [],
     )
 
 
 def _row(example: Example, modality: str) -> NDArray[Any] | None:
-    if modality == "text":
-        return example.text
     rows = example.images if modality == "image" else example.audio
     return rows[0] if rows else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,10 @@ class Towers:
         shapes: Sequence[tuple[int, int]],
         budget: Budget,
         lanes: Lanes | None = None,
+        channels: Sequence[str] = ("ids",),
     ) -> None:
         self._lanes = lanes or Lanes(1)
+        self._channels = channels
         self._text, self._image, self._audio = sessions
         self._shapes = shapes
         self._budget = budget
@@ -49,14 +51,14 @@ class Towers:
 
     def _run_text(self, batch: Batch) -> Float32:
         tokens = np.empty((len(batch.text), *self._shapes[0]), dtype=np.float32)
-        lengths = sizes(batch.text)
+        columns = [_Column.of([row[c] for row in batch.text]) for c in range(len(self._channels))]
+        lengths = columns[0].lengths  # the costliest channel: the others follow its order
         plan = plan_text(lengths, self._budget.tokens)
         self.useful_token_ratio = useful_ratio(lengths, plan)
-        flat, starts = _flat(batch.text, lengths)
 
         def run(rows: Index) -> None:
-            ids = _padded(flat, starts[rows], lengths[rows])
-            tokens[rows] = _tokens(self._text, {"ids": ids}, batch.text_event[rows])
+            ids = {name: own.padded(rows) for name, own in zip(self._channels, columns, strict=True)}
+            tokens[rows] = _tokens(self._text, ids, batch.text_event[rows])
 
         self._lanes.map(run, plan)
         return tokens
@@ -91,16 +93,24 @@ def sizes(rows: Sequence[NDArray[Any]]) -> Int32:
     return np.fromiter(map(len, rows), np.int32, len(rows))
 
 
-def _flat(rows: Sequence[Int32], lengths: Int32) -> tuple[Int32, Index]:
-    """All rows in one array that ends in a zero, and where each begins."""
-    return np.concatenate([*rows, np.zeros(1, np.int32)]), np.cumsum(lengths, dtype=np.intp) - lengths
+class _Column(NamedTuple):
+    """One channel of all texts: their ids in one array that ends in a zero, and where each text's begin."""
 
+    flat: Int32
+    starts: Index
+    lengths: Int32
 
-def _padded(flat: Int32, starts: Index, lengths: Int32) -> Int32:
-    """[rows, longest]: the rows that begin at `starts`, padded with zeros."""
-    columns = np.arange(max(1, int(lengths.max())))
-    places = np.where(columns < lengths[:, None], starts[:, None] + columns, len(flat) - 1)
-    return flat[places]
+    @classmethod
+    def of(cls, rows: Sequence[Int32]) -> _Column:
+        lengths = sizes(rows)
+        flat = np.concatenate([*rows, np.zeros(1, np.int32)])
+        return cls(flat, np.cumsum(lengths, dtype=np.intp) - lengths, lengths)
+
+    def padded(self, rows: Index) -> Int32:
+        """[rows, longest]: the ids of some texts, padded with zeros."""
+        starts, lengths = self.starts[rows], self.lengths[rows]
+        columns = np.arange(max(1, int(lengths.max())))
+        return self.flat[np.where(columns < lengths[:, None], starts[:, None] + columns, len(self.flat) - 1)]
 
 
 def _tokens(session: Session, inputs: Arrays, events: Int32) -> Float32:

@@ -89,7 +89,7 @@ def sound(random: np.random.Generator) -> np.ndarray:
 def _example(presence: int, random: np.random.Generator) -> Example:
     text = random.integers(1, VOCABULARY, random.integers(1, 40), dtype=np.int32)
     return Example(
-        text if presence & 1 else None,
+        (text,) if presence & 1 else None,
         [image(random)] if presence & 2 else [],
         [sound(random)] if presence & 4 else [],
     )

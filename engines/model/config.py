@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass
 class ModelConfig:
     """What has to be known to build the networks again.
 
-    ``tokens`` is K, the tokens each tower ends in; ``fusion`` one of `engines.model.fusion.FUSIONS`.
+    ``text_tokens``, ``image_tokens`` and ``audio_tokens`` are K, the tokens each tower ends in; ``fusion`` is
+    one of `engines.model.fusion.FUSIONS`.
     """
 
     labels: tuple[str, ...]
     width: int = 64
-    tokens: int = 2
+    text_tokens: int = 2
+    image_tokens: int = 2
+    audio_tokens: int = 2
     vocabulary: int = 16384
     attention_heads: int = 4
     fusion: str = "bottleneck"
@@ -23,6 +26,11 @@ class ModelConfig:
     image_height: int = 64
     image_width: int = 64
     rate: int = 16000
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """K of text, image and audio."""
+        return self.text_tokens, self.image_tokens, self.audio_tokens
 
     def to_json(self) -> dict[str, object]:
         """Plain values, for the bundle's provenance."""

@@ -5,12 +5,40 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
+
+Shapes = tuple[dict[int, Dim], ...]
+"""For each input of a graph, which axes may have any size."""
 
 MASKED = -1e4
 """Attention bias of a slot that must not be seen: finite, because -inf turns fully masked rows into NaN
 and the smallest float32 overflows in FP16."""
+
+
+class Graph(Protocol):
+    """A network that becomes a graph of the bundle: a tower, whose output is ``tokens``, or the head."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names in the order of ``forward``."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names in the order of what ``forward`` gives."""
+        ...
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Inputs of two rows to trace with, and their axes of any size."""
+        ...
+
+    def eval(self) -> nn.Module:
+        """As every torch module has it."""
+        ...
 
 
 class Attention(nn.Module):

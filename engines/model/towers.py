@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from engines.model.config import ModelConfig
 from engines.model.logmel import LogMel
-from engines.model.parts import Block, Resampler, padding_bias
+from engines.model.parts import Block, Resampler, Shapes, padding_bias
 
 
 class TextTower(nn.Module):
@@ -18,6 +19,8 @@ class TextTower(nn.Module):
 
     There are no positions: word order enters through the convolution, so any length is in range.
     """
+
+    inputs, outputs = ("ids",), ("tokens",)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -27,7 +30,12 @@ class TextTower(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.neighbours = nn.Conv1d(width, width, 3, padding=1)
         self.block = Block(width, config.attention_heads)
-        self.resampler = Resampler(width, config.tokens)
+        self.resampler = Resampler(width, config.text_tokens)
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Ids of two texts, any number of any length."""
+        shapes = ({0: Dim("rows", min=1), 1: Dim("length", min=1)},)
+        return (torch.ones(2, 7, dtype=torch.int32),), shapes
 
     def forward(self, ids: Tensor) -> Tensor:
         """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
@@ -44,6 +52,8 @@ class TextTower(nn.Module):
 class ImageTower(nn.Module):
     """A convolutional net over uint8 pixels; scaling happens here, so bytes are all that travels."""
 
+    inputs, outputs = ("pixels",), ("tokens",)
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.width
@@ -53,10 +63,15 @@ class ImageTower(nn.Module):
             layers += [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
             channels = out
         self.layers = nn.Sequential(*layers)
+        self.size = (config.image_height, config.image_width)
         cells = (config.image_height // 8) * (config.image_width // 8)
         self.position = nn.Parameter(torch.randn(cells, width) * 0.02)
-        self.resampler = Resampler(width, config.tokens)
+        self.resampler = Resampler(width, config.image_tokens)
         self.average = nn.Linear(width, width)
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Two images, any number of them."""
+        return (torch.zeros(2, *self.size, 3, dtype=torch.uint8),), ({0: Dim("rows", min=1)},)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """``pixels`` uint8 [B, H, W, 3] → float32 [B, K, D]."""
@@ -68,6 +83,8 @@ class ImageTower(nn.Module):
 
 class AudioTower(nn.Module):
     """Log-mel inside the graph, then strided convolutions over time that never see beyond ``lengths``."""
+
+    inputs, outputs = ("samples", "lengths"), ("tokens",)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,7 +99,12 @@ class AudioTower(nn.Module):
             ]
         )
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in self.layers])
-        self.resampler = Resampler(width, config.tokens)
+        self.resampler = Resampler(width, config.audio_tokens)
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Two sounds, any number of any length."""
+        rows, lengths = Dim("rows", min=1), torch.tensor([9_000, 5_000], dtype=torch.int32)
+        return (torch.zeros(2, 9_000), lengths), ({0: rows, 1: Dim("samples", min=1)}, {0: rows})
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
         """``samples`` float32 [B, n] in int16 units, ``lengths`` int32 [B] → float32 [B, K, D]."""

@@ -13,19 +13,35 @@ SCHEMA: Final = "tidegate.preprocess/1"
 _KINDS: Final[dict[str, Any]] = {"int": int, "float": (int, float), "str": str}
 _Spec = TypeVar("_Spec")
 
+_CHANNELS: Final = {"hash-words": ("ids",)}
+"""What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextSpec:
-    """`kind` names the tokeniser; ids are below `vocabulary`; a text keeps its first `max_tokens`."""
+    """`kind` names the tokeniser; ids are below `vocabulary`; a text keeps its first `max_tokens`.
+
+    Id 0 is padding, in every channel: no encoder gives it.
+    """
 
     vocabulary: int
     max_tokens: int
     kind: Literal["hash-words"] = "hash-words"
 
     def __post_init__(self) -> None:
-        _require(self.kind == "hash-words", f"text.kind {self.kind!r} is unknown")
+        _require(self.kind in _CHANNELS, f"text.kind {self.kind!r} is unknown")
         _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the arrays that a text becomes; micro-batches are planned by the first."""
+        return _CHANNELS[self.kind]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many ids there are in each channel."""
+        return (self.vocabulary,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ _INVISIBLE: Final = re.compile(
 
 
 class Encoded(NamedTuple):
-    """Token ids int32 [length], length ≥ 1, and whether the text had more of them."""
+    """One int32 [length] for each of the spec's channels, and whether the text had more."""
 
-    ids: Int32
+    channels: tuple[Int32, ...]
     truncated: bool
 
 
@@ -83,7 +83,7 @@ class HashWords:
         if truncated:
             del tokens[self._most :]
         ids = list(map(self._id, tokens)) or [EMPTY]
-        return Encoded(np.array(ids, dtype=np.int32), truncated)
+        return Encoded((np.array(ids, dtype=np.int32),), truncated)
 
 
 def fold(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +20,33 @@ from engines.training.taxonomy import NAMES, UNKNOWN, Part
 class Column:
     """One modality's parts: inputs as serving makes them, and what is known of each alone.
 
-    ``inputs`` int32 [length] | uint8 [H, W, 3] | int16 [samples] each; ``sentiment`` int64 [n];
+    ``inputs`` int32 [length] for each channel | uint8 [H, W, 3] | int16 [samples]; ``sentiment`` int64 [n];
     ``labels`` int64 [n, labels]; ``factor`` int64 [n]; ``split`` str [n]; ``mels`` float16 [frames, mels]
     (sounds only: the features are fixed, so training computes them once).
     """
 
-    inputs: list[NDArray[Any]]
+    inputs: Sequence[Any]
     sentiment: torch.Tensor
     labels: torch.Tensor
     factor: torch.Tensor
     split: NDArray[np.str_]
     mels: list[NDArray[np.float16]]
 
+    def size(self, row: int) -> int:
+        """How long an input is: ids of a text's first channel, or samples; alike ones go together."""
+        own = self.inputs[row]
+        return len(own[0] if isinstance(own, tuple) else own)
+
 
 def columns(data: Dataset, inputs: Inputs, rate: int) -> tuple[Column, Column, Column]:
     """All parts of a data set with their decoded inputs; ``rate`` is the sounds' in hertz."""
     mels = log_mels(inputs[2], rate)
-    made = [_column(part, own, []) for part, own in zip(data.parts[:2], inputs[:2], strict=True)]
-    return made[0], made[1], _column(data.parts[2], inputs[2], mels)
+    texts, images, sounds = data.parts
+    return (
+        _column(texts, inputs[0], []),
+        _column(images, inputs[1], []),
+        _column(sounds, inputs[2], mels),
+    )
 
 
 def log_mels(sounds: list[NDArray[Any]], rate: int) -> list[NDArray[np.float16]]:
@@ -49,13 +59,13 @@ def log_mels(sounds: list[NDArray[Any]], rate: int) -> list[NDArray[np.float16]]
 
 def pad(rows: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     """Rows of different lengths as one array [n, longest, …], zeros behind."""
-    out = np.zeros((len(rows), max(len(r) for r in rows), *rows[0].shape[1:]), dtype)
+    out = np.zeros((len(rows), max(1, *(len(r) for r in rows)), *rows[0].shape[1:]), dtype)
     for k, row in enumerate(rows):
         out[k, : len(row)] = row
     return out
 
 
-def _column(parts: list[Part], inputs: list[NDArray[Any]], mels: list[NDArray[np.float16]]) -> Column:
+def _column(parts: list[Part], inputs: Sequence[Any], mels: list[NDArray[np.float16]]) -> Column:
     return Column(
         inputs,
         torch.tensor([p.sentiment for p in parts]),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.batch import Batch, Example
+from engines.batch import Batch, Example, Int32
 from engines.preprocess.audio import AudioLimits, decode_audio
 from engines.preprocess.image import ImageLimits, decode_image
 from engines.preprocess.spec import Preprocess
@@ -16,8 +16,8 @@ from engines.preprocess.text import text_encoder
 from engines.training.dataset import Dataset, Events
 from engines.training.taxonomy import Part
 
-Inputs = tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]
-"""For each part: ids int32 [length], pixels uint8 [H, W, 3], samples int16 [n]."""
+Inputs = tuple[list[tuple[Int32, ...]], list[NDArray[Any]], list[NDArray[Any]]]
+"""For each part: ids int32 [length] of each channel, pixels uint8 [H, W, 3], samples int16 [n]."""
 
 
 def decode(data: Dataset, preprocess: Preprocess) -> Inputs:
@@ -25,7 +25,7 @@ def decode(data: Dataset, preprocess: Preprocess) -> Inputs:
     encode = text_encoder(preprocess.text).encode
     texts, images, sounds = data.parts
     return (
-        [encode(str(part.content)).ids for part in texts],
+        [encode(str(part.content)).channels for part in texts],
         [decode_image(_bytes(part), preprocess.image, ImageLimits())[0] for part in images],
         [decode_audio(_bytes(part), preprocess.audio, AudioLimits()).samples for part in sounds],
     )

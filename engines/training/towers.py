@@ -49,9 +49,9 @@ Tower = TextTower | ImageTower | AudioTower
 class Aided(nn.Module):
     """A tower with the heads that teach it: sentiment, labels and the factor of its modality."""
 
-    def __init__(self, tower: Tower, config: ModelConfig) -> None:
+    def __init__(self, tower: Tower, config: ModelConfig, tokens: int) -> None:
         super().__init__()
-        size = config.tokens * config.width
+        size = tokens * config.width
         self.tower = tower
         self.dropout = nn.Dropout(0.1)
         self.sentiment = nn.Linear(size, len(SENTIMENTS))
@@ -67,7 +67,7 @@ class Aided(nn.Module):
 def build(modality: str, config: ModelConfig) -> Aided:
     """A fresh tower with its teaching heads."""
     towers: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower, "audio": AudioTower}
-    return Aided(towers[modality](config), config)
+    return Aided(towers[modality](config), config, config.counts[MODALITIES.index(modality)])
 
 
 def train_tower(modality: str, column: Column, config: ModelConfig, plan: Plan, seed: int, log: Log) -> Aided:
@@ -100,9 +100,7 @@ def _loss(net: Aided, modality: str, column: Column, rows: NDArray[np.int64], co
     if tokens is None:
         inputs = inputs_of(modality, column, rows)
         if modality == "text":
-            strange = (torch.rand(inputs[0].shape) < UNKNOWN_WORDS) & (inputs[0] != 0)
-            random = torch.randint(2, config.vocabulary, inputs[0].shape, dtype=torch.int32)
-            inputs = (torch.where(strange, random, inputs[0]),)
+            inputs = tuple(_strange(ids, config.vocabulary) for ids in inputs)
         if modality == "image" and torch.rand(()) < 0.5:
             inputs = (inputs[0].flip(2),)
         tokens = net.tower(*inputs)
@@ -114,9 +112,14 @@ def _loss(net: Aided, modality: str, column: Column, rows: NDArray[np.int64], co
     )
 
 
+def _strange(ids: Tensor, vocabulary: int) -> Tensor:
+    strange = (torch.rand(ids.shape) < UNKNOWN_WORDS) & (ids != 0)
+    return torch.where(strange, torch.randint(2, vocabulary, ids.shape, dtype=torch.int32), ids)
+
+
 def batches(column: Column, order: NDArray[np.int64], rows: int) -> Iterator[NDArray[np.int64]]:
     """Row numbers in batches; within a stretch of batches alike in length, so that little is padded."""
-    sizes = np.array([len(column.inputs[k]) for k in order])
+    sizes = np.array([column.size(int(k)) for k in order])
     stretch = rows * 32
     pieces = []
     for start in range(0, len(order), stretch):
@@ -132,7 +135,7 @@ def inputs_of(modality: str, column: Column, rows: NDArray[np.int64]) -> tuple[T
     if modality == "image":
         return (torch.from_numpy(np.stack(chosen)),)
     if modality == "text":
-        return (torch.from_numpy(pad(chosen, np.int32)),)
+        return tuple(torch.from_numpy(pad(list(own), np.int32)) for own in zip(*chosen, strict=True))
     lengths = torch.tensor([len(row) for row in chosen], dtype=torch.int32)
     return torch.from_numpy(pad(chosen, np.float32)), lengths
 
@@ -147,7 +150,7 @@ def mel_batch(column: Column, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
 def tokens_of(net: Aided, modality: str, column: Column, rows: int = 256) -> Tensor:
     """Every part's tokens, float32 [n, K, D]: what stage B trains on."""
     every = np.arange(len(column.inputs))
-    order = np.array(sorted(every, key=lambda k: len(column.inputs[k])), dtype=np.int64)
+    order = np.array(sorted(every, key=lambda k: column.size(int(k))), dtype=np.int64)
     out: list[Tensor] = []
     with torch.inference_mode():
         for start in range(0, len(order), rows):

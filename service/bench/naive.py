@@ -53,7 +53,7 @@ class Reader:
         event = json.loads(value)
         example = Example()
         if "text" in event:
-            example.text = self._text.encode(event["text"]).ids
+            example.text = self._text.encode(event["text"]).channels
         if "image" in event:
             example.images = self._images(base64.b64decode(event["image"]["bytes"]))
         if "audio" in event:
@@ -86,7 +86,7 @@ class PlainModel:
     def __call__(self, example: Example) -> dict[str, Any]:
         """Sentiment and moderation, uncalibrated."""
         inputs, presence = dict(self._absent), np.zeros((1, 3), np.float32)
-        for k, (name, feed) in enumerate(_feeds(example).items()):
+        for k, (name, feed) in enumerate(_feeds(example, self._bundle.preprocess.text.channels).items()):
             if feed is not None:
                 inputs[name] = self._graphs[name].run(["tokens"], feed)[0]
                 presence[0, k] = 1
@@ -98,10 +98,10 @@ class PlainModel:
         return {"sentiment": [float(p) for p in odds / odds.sum()], "moderation": labels}
 
 
-def _feeds(example: Example) -> dict[str, dict[str, NDArray[Any]] | None]:
+def _feeds(example: Example, channels: tuple[str, ...]) -> dict[str, dict[str, NDArray[Any]] | None]:
     text, images, audio = example.text, example.images[:1], example.audio[:1]
     return {
-        "text": None if text is None else {"ids": text[None]},
+        "text": None if text is None else {k: ids[None] for k, ids in zip(channels, text, strict=True)},
         "image": {"pixels": images[0][None]} if images else None,
         "audio": {
             "samples": audio[0][None].astype(np.float32),

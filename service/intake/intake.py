@@ -64,7 +64,7 @@ class Pending:
     event: Event | None = None
     failure: RecordError | None = None
     drop: bool = False
-    text: Int32 | None = None
+    text: tuple[Int32, ...] | None = None
     inputs: list[InputReport] = field(default_factory=list)
     items: list[Future[DecodedMedia] | None] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ class Intake:
     def _encode(self, text: str, pending: Pending) -> None:
         limit, raw = self._limits.text_chars, text.encode()
         encoded = self._encoder.encode(text[:limit])
-        pending.text = encoded.ids
+        pending.text = encoded.channels
         status: Status = "truncated" if encoded.truncated or len(text) > limit else "scored"
         pending.inputs.append(InputReport("text", 0, status, None, hashlib.sha256(raw).hexdigest(), len(raw)))
 

@@ -27,7 +27,7 @@ def main() -> None:
     bundle = Bundle.load(BUNDLE)
     encode = text_encoder(bundle.preprocess.text).encode
     texts = [json.loads(event.value)["text"] for event in islice(stream("text", EVENTS), EVENTS)]
-    batch = Batch.of([Example(text=encode(text).ids) for text in texts])
+    batch = Batch.of([Example(text=encode(text).channels) for text in texts])
     cores = usable_cores()
     for backend in ("onnxruntime", "openvino"):
         ways = {

@@ -20,7 +20,7 @@ def main() -> None:
     huge = open_engine(BUNDLE, tokens=1 << 24)
     encoder = text_encoder(planned.preprocess.text)
     posts = [json.loads(event.value)["text"] for event in distinct("text")[:EVENTS]]
-    examples = [Example(encoder.encode(post).ids) for post in posts]
+    examples = [Example(encoder.encode(post).channels) for post in posts]
     best = race(
         {
             "one event at a time": lambda: singly(planned, examples[:ONE_BY_ONE]),

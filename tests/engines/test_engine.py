@@ -52,7 +52,7 @@ def close(one: Outputs, other: Outputs, rows: list[int] | None = None, tolerance
 def several(seed: int = 5) -> list[Example]:
     """Events with several images and sounds."""
     random = np.random.default_rng(seed)
-    text = np.arange(1, 9, dtype=np.int32)
+    text = (np.arange(1, 9, dtype=np.int32),)
     return [
         Example(text, [image(random) for _ in range(3)]),
         Example(None, [image(random) for _ in range(2)], [sound(random) for _ in range(2)]),
@@ -92,7 +92,7 @@ def test_an_empty_batch_gives_empty_answers(engine: FusedEngine):
 
 
 def test_a_tower_without_rows_is_not_run(exact: FusedEngine):
-    exact.infer(Batch.of([Example(text=np.array([3], np.int32))]))
+    exact.infer(Batch.of([Example(text=(np.array([3], np.int32),))]))
     text, images, audio, head = (session.seconds > 0 for session in exact._sessions)
     assert (text, images, audio, head) == (True, False, False, True)
 
@@ -197,8 +197,8 @@ def test_numbers_that_are_not_finite_name_the_events(exact: FusedEngine, monkeyp
 
 def test_a_graph_that_fails_names_the_events_that_it_ran(bundle: Bundle):
     engine = opened(bundle, budget=Budget(tokens=8))
-    events = [Example(text=np.full(5, 3, np.int32)) for _ in range(4)]
-    events[2].text = np.full(5, 10**6, np.int32)  # no such id
+    events = [Example(text=(np.full(5, 3, np.int32),)) for _ in range(4)]
+    events[2].text = (np.full(5, 10**6, np.int32),)  # no such id
     with pytest.raises(EngineError, match="A graph failed") as caught:
         engine.infer(Batch.of(events))
     assert caught.value.events == (2,)
@@ -248,5 +248,5 @@ def test_opening_by_path_measures_once_and_keeps_the_choice(built: Path, cache: 
 
 def test_the_useful_share_of_the_last_batch_is_known(bundle: Bundle):
     engine = opened(bundle, budget=Budget(tokens=1000))
-    engine.infer(Batch.of([Example(text=np.ones(n, np.int32)) for n in (10, 20)]))
+    engine.infer(Batch.of([Example(text=(np.ones(n, np.int32),)) for n in (10, 20)]))
     assert engine.useful_token_ratio == pytest.approx(30 / 40)

@@ -15,7 +15,7 @@ SPEC = TextSpec(vocabulary=1000, max_tokens=16)
 
 
 def ids(text: str) -> list[int]:
-    return text_encoder(SPEC).encode(text).ids.tolist()
+    return text_encoder(SPEC).encode(text).channels[0].tolist()
 
 
 def named(*tokens: str) -> list[int]:
@@ -51,7 +51,7 @@ def test_a_text_without_tokens_has_the_id_of_emptiness(text: str):
 
 def test_ids_are_int32_within_the_vocabulary():
     spec = TextSpec(vocabulary=5, max_tokens=500)
-    found = text_encoder(spec).encode(" ".join(map(str, range(400)))).ids
+    found = text_encoder(spec).encode(" ".join(map(str, range(400)))).channels[0]
     assert found.dtype == np.int32
     assert set(found.tolist()) == {2, 3, 4}
 
@@ -59,8 +59,8 @@ def test_ids_are_int32_within_the_vocabulary():
 def test_a_long_text_keeps_its_start_and_says_so():
     encoder = text_encoder(SPEC)
     exact, more = encoder.encode("word " * 16), encoder.encode("word " * 17)
-    assert (len(exact.ids), exact.truncated) == (16, False)
-    assert (len(more.ids), more.truncated) == (16, True)
+    assert (len(exact.channels[0]), exact.truncated) == (16, False)
+    assert (len(more.channels[0]), more.truncated) == (16, True)
 
 
 def test_pages_are_cut_like_short_texts():
@@ -71,7 +71,7 @@ def test_pages_are_cut_like_short_texts():
 def test_ascii_takes_a_short_cut_to_the_same_tokens():
     text = "It's 3:45pm... mail_me@example.com (now) #tag \x00\x1f~"
     encoder = text_encoder(TextSpec(vocabulary=100_000, max_tokens=100))
-    assert encoder.encode(text).ids.tolist() == encoder.encode(text + "\u200b").ids.tolist()
+    assert encoder.encode(text).channels[0].tolist() == encoder.encode(text + "\u200b").channels[0].tolist()
 
 
 def test_no_string_raises():
@@ -79,7 +79,7 @@ def test_no_string_raises():
     encoder = text_encoder(SPEC)
     for _ in range(3000):
         text = "".join(chr(source.randrange(0x110000)) for _ in range(source.randrange(40)))
-        found = encoder.encode(text).ids
+        found = encoder.encode(text).channels[0]
         assert 1 <= len(found) <= 16
         assert found.min() >= 1
         assert found.max() < 1000
@@ -88,7 +88,7 @@ def test_no_string_raises():
 def test_no_text_takes_for_ever():
     encoder = text_encoder(SPEC)
     for piece in ("a\u0301", "\u0301", "ﷺ", "क्", " ", "_", "\U0001f469\u200d"):
-        assert len(encoder.encode(piece * 20_000).ids) <= 16
+        assert len(encoder.encode(piece * 20_000).channels[0]) <= 16
 
 
 def test_the_memory_of_tokens_is_bounded():

@@ -50,7 +50,7 @@ def absent(modality):
 
 def prepared(presence=TEXT, extra=(), **fields):
     example = Example(
-        np.zeros(3, np.int32) if presence & TEXT else None,
+        (np.zeros(3, np.int32),) if presence & TEXT else None,
         [np.zeros((2, 2, 3), np.uint8)] if presence & IMAGE else [],
         [np.zeros(4, np.int16)] if presence & AUDIO else [],
     )

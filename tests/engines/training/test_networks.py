@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 librosa = pytest.importorskip("librosa")
 
+from engines.batch import MODALITIES  # noqa: E402
 from engines.export import FORBIDDEN, export  # noqa: E402
 from engines.model.config import ModelConfig  # noqa: E402
 from engines.model.fusion import FUSIONS, FusionHead  # noqa: E402
@@ -16,7 +17,7 @@ from engines.model.logmel import LogMel  # noqa: E402
 from engines.model.towers import AudioTower, ImageTower, TextTower  # noqa: E402
 
 pytestmark = pytest.mark.train
-CONFIG = ModelConfig(("a", "b", "c", "d"), vocabulary=500)
+CONFIG = ModelConfig(("a", "b", "c", "d"), vocabulary=500, text_tokens=3, audio_tokens=1)
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,8 @@ def _inputs(name: str, rows: int, length: int) -> dict[str, np.ndarray]:
         samples = rng.normal(0, 3000, (rows, length)).astype(np.float32)
         return {"samples": samples, "lengths": rng.integers(1, length + 1, rows, dtype=np.int32)}
     slots = {
-        m: rng.normal(0, 1, (rows, CONFIG.tokens, CONFIG.width)).astype(np.float32)
-        for m in ("text", "image", "audio")
+        m: rng.normal(0, 1, (rows, count, CONFIG.width)).astype(np.float32)
+        for m, count in zip(MODALITIES, CONFIG.counts, strict=True)
     }
     return slots | {"presence": rng.integers(0, 2, (rows, 3)).astype(np.float32)}
 
@@ -52,7 +53,7 @@ def exported(request, tmp_path_factory):
     torch.manual_seed(0)
     net = NETS[request.param](CONFIG).eval()
     path = tmp_path_factory.mktemp("graphs") / f"{request.param}.onnx"
-    export(request.param, net, CONFIG, path)
+    export(request.param, net, path)
     return request.param, net, path
 
 
