@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.model.logmel import LogMel
 from engines.training.dataset import Dataset
 from engines.training.inputs import Inputs
-from engines.training.taxonomy import NAMES, UNKNOWN, Part
+from engines.training.taxonomy import UNKNOWN, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,12 @@ class Column:
 def columns(data: Dataset, inputs: Inputs, rate: int) -> tuple[Column, Column, Column]:
     """All parts of a data set with their decoded inputs; ``rate`` is the sounds' in hertz."""
     mels = log_mels(inputs[2], rate)
+    names = data.labels.names
     texts, images, sounds = data.parts
     return (
-        _column(texts, inputs[0], []),
-        _column(images, inputs[1], []),
-        _column(sounds, inputs[2], mels),
+        _column(texts, names, inputs[0], []),
+        _column(images, names, inputs[1], []),
+        _column(sounds, names, inputs[2], mels),
     )
 
 
@@ -65,12 +66,15 @@ def pad(rows: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     return out
 
 
-def _column(parts: list[Part], inputs: Sequence[Any], mels: list[NDArray[np.float16]]) -> Column:
+def _column(
+    parts: list[Part], names: tuple[str, ...], inputs: Sequence[Any], mels: list[NDArray[np.float16]]
+) -> Column:
+    labels = [[p.labels.get(name, UNKNOWN) for name in names] for p in parts]
     return Column(
         inputs,
-        torch.tensor([p.sentiment for p in parts]),
-        torch.tensor([[p.labels.get(name, UNKNOWN) for name in NAMES] for p in parts]),
-        torch.tensor([p.factor for p in parts]),
-        np.array([p.split for p in parts]),
+        torch.tensor([p.sentiment for p in parts], dtype=torch.long),
+        torch.tensor(labels, dtype=torch.long).reshape(len(parts), len(names)),
+        torch.tensor([p.factor for p in parts], dtype=torch.long),
+        np.array([p.split for p in parts], np.str_),
         mels,
     )

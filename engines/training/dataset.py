@@ -1,25 +1,27 @@
-"""Events made of annotated parts: in memory for training, as JSON lines with media files on disk."""
+"""Labelled events made of annotated parts, of any label set: in memory for training, on disk as files."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from typing import Any, Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.batch import MODALITIES
 from engines.errors import EngineError
-from engines.training.taxonomy import NAMES, UNKNOWN, Part
+from engines.labels import Label, Labels
+from engines.training import building
+from engines.training.building import Parts
+from engines.training.grouping import name_groups
+from engines.training.loaders import Options, read
+from engines.training.rows import Journal, Row
+from engines.training.taxonomy import UNKNOWN
 
 Int8 = NDArray[np.int8]
 SPLITS: Final = ("train", "calibrate", "test", "ood")
-_SUFFIX: Final = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,9 @@ class Events:
 
     ``rows`` int32 [events, 3], -1 = absent; ``sentiment`` int8 [events]; ``labels`` int8 [events, labels],
     -1 = not annotated; ``split`` int8 [events], an index of `SPLITS`; ``crossed`` bool [events]: an event of
-    the balanced set whose label `hate` neither modality tells alone.
+    a balanced set whose last label neither modality tells alone; ``lang``, ``source`` and ``group`` str
+    [events], empty where unknown, groups hold near-duplicates together; ``polarity`` float32 [events], −1…1,
+    NaN = not annotated; ``severity`` int8 [events, labels], 0…7, -1 = not annotated.
     """
 
     rows: NDArray[np.int32]
@@ -36,6 +40,11 @@ class Events:
     labels: Int8
     split: Int8
     crossed: NDArray[np.bool_]
+    lang: NDArray[np.str_]
+    source: NDArray[np.str_]
+    group: NDArray[np.str_]
+    polarity: NDArray[np.float32]
+    severity: Int8
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,80 +65,68 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All parts, by modality, and the events that are made of them."""
+    """All parts, by modality, the events that are made of them, and the labels that columns stand for.
 
-    parts: tuple[list[Part], list[Part], list[Part]]
+    ``notes`` are sentences on what was chosen or left out while it was read.
+    """
+
+    parts: Parts
     events: Events
+    labels: Labels
+    notes: tuple[str, ...] = ()
 
     def save(self, folder: Path, most: int | None = None) -> int:
-        """Write ``events.jsonl`` and ``media/``: events of the wire plus labels; returns how many."""
-        (folder / "media").mkdir(parents=True, exist_ok=True)
-        count = min(len(self.events), most or len(self.events))
-        with (folder / "events.jsonl").open("w", encoding="utf-8") as out:
-            for k in range(count):
-                out.write(json.dumps(self._line(folder, k), ensure_ascii=False) + "\n")
-        return count
+        """Write ``events.jsonl``, ``labels.yaml`` and ``media/`` so that `load` reads them back; how many."""
+        from engines.training.saving import save
 
-    def _line(self, folder: Path, k: int) -> dict[str, Any]:
-        chosen = {
-            name: self.parts[m][row]
-            for m, (name, row) in enumerate(zip(MODALITIES, self.events.rows[k], strict=True))
-            if row >= 0
-        }
-        line: dict[str, Any] = {"id": f"synth-{k}", "split": SPLITS[self.events.split[k]]}
-        for name, part in chosen.items():
-            line[name] = part.content if name == "text" else _media(folder, name, part)
-            if part.lang:
-                line["lang"] = part.lang
-        line["labels"] = {
-            "sentiment": _plain(self.events.sentiment[k]),
-            "moderation": {label: _plain(v) for label, v in zip(NAMES, self.events.labels[k], strict=True)},
-        }
-        line["unimodal"] = {
-            name: {
-                "kind": p.kind,
-                "sentiment": _plain(p.sentiment),
-                "moderation": p.labels,
-                "factor": p.factor,
-            }
-            for name, p in chosen.items()
-        }
-        line["crossed"] = bool(self.events.crossed[k])
-        return line
+        return save(self, folder, most)
 
 
-def load(folder: Path) -> Dataset:
-    """Read what `Dataset.save` wrote; raises EngineError with the line."""
-    parts: tuple[list[Part], list[Part], list[Part]] = ([], [], [])
-    known: list[dict[str | bytes, int]] = [{}, {}, {}]
-    rows, sentiment, labels, split, crossed = [], [], [], [], []
-    path = folder / "events.jsonl"
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            line = json.loads(text)
-            row = [-1, -1, -1]
-            for m, name in enumerate(MODALITIES):
-                if name in line:
-                    part = _part(folder, line, name)
-                    row[m] = known[m].setdefault(part.content, len(parts[m]))
-                    if row[m] == len(parts[m]):
-                        parts[m].append(part)
-            moderation = line["labels"]["moderation"]
-            rows.append(row)
-            sentiment.append(_known(line["labels"]["sentiment"]))
-            labels.append([_known(moderation.get(label)) for label in NAMES])
-            split.append(SPLITS.index(line["split"]))
-            crossed.append(bool(line.get("crossed")))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise EngineError(
-                "This is no labelled event",
-                where=f"{path}, line {number}",
-                why=repr(error)[:200],
-                remedy="Compare it with a line that `tidegate bundle synth` writes",
-            ) from error
+def load(
+    path: Path,
+    labels: Labels | None = None,
+    form: str = "",
+    options: Options | None = None,
+    skip_broken: bool = False,
+) -> Dataset:
+    """Read labelled events: a folder or file in any layout of `engines.training.loaders.FORMS`.
+
+    The labels are ``labels``, else those of a labels.yaml beside the file, else what the rows hold. Rows
+    without a split are divided 80/10/10 by their group. Raises EngineError with the first broken rows, which
+    ``skip_broken`` leaves out instead.
+    """
+    beside = (path if path.is_dir() else path.parent) / "labels.yaml"
+    if labels is None and beside.is_file():
+        labels = Labels.load(beside)
+    journal = Journal()
+    rows = building.checked(read(path, form, options or Options(), journal), labels, journal)
+    if not skip_broken:
+        journal.check()
     if not rows:
-        raise EngineError("There is no event to learn from", where=str(path), why="the file is empty")
-    return Dataset(parts, gather(rows, sentiment, labels, split, crossed))
+        raise building.nothing(str(path))
+    return made(rows, labels, journal.notes)
+
+
+def made(rows: Sequence[Row], labels: Labels | None = None, notes: tuple[str, ...] = ()) -> Dataset:
+    """The data set of rows; ``labels`` in the place of what they hold. Names their groups and splits."""
+    name_groups(rows)
+    building.divide(rows)
+    parts, places = building.parts_of(rows, labels)
+    labels = labels or building.found(rows)
+    names = labels.names
+    events = gather(
+        places,
+        [row.sentiment for row in rows],
+        [[row.moderation.get(name, UNKNOWN) for name in names] for row in rows],
+        [SPLITS.index(row.split) for row in rows],
+        [row.crossed for row in rows],
+        lang=[row.lang for row in rows],
+        source=[row.source for row in rows],
+        group=[row.group for row in rows],
+        polarity=[row.polarity for row in rows],
+        severity=[[row.severity.get(name, UNKNOWN) for name in names] for row in rows],
+    )
+    return Dataset(parts, events, labels, notes)
 
 
 def gather(
@@ -138,43 +135,64 @@ def gather(
     labels: Sequence[Sequence[int]],
     split: Sequence[int],
     crossed: Sequence[bool],
+    **more: Sequence[Any],
 ) -> Events:
-    """Columns as `Events`."""
+    """Columns as `Events`; what ``more`` doesn't give is not annotated."""
+    count = len(rows)
+    marks = np.array(labels, np.int8).reshape(count, len(labels[0]) if count else 0)
+    blank, graded = [""] * count, more.get("severity")
     return Events(
-        np.array(rows, np.int32),
-        np.array(sentiment, np.int8),
-        np.array(labels, np.int8),
-        np.array(split, np.int8),
-        np.array(crossed, np.bool_),
+        rows=np.array(rows, np.int32).reshape(count, 3),
+        sentiment=np.array(sentiment, np.int8),
+        labels=marks,
+        split=np.array(split, np.int8),
+        crossed=np.array(crossed, np.bool_),
+        lang=np.array(more.get("lang", blank), np.str_),
+        source=np.array(more.get("source", blank), np.str_),
+        group=np.array(more.get("group", blank), np.str_),
+        polarity=np.array(more.get("polarity", [nan] * count), np.float32),
+        severity=np.full_like(marks, UNKNOWN) if graded is None else np.array(graded, np.int8),
     )
 
 
-def _media(folder: Path, name: str, part: Part) -> dict[str, str]:
-    data = part.content if isinstance(part.content, bytes) else b""
-    suffix = ".wav" if name == "audio" else _SUFFIX[data[:2]]
-    path = folder / "media" / f"{crc32(data):08x}-{len(data)}{suffix}"
-    if not path.exists():
-        path.write_bytes(data)
-    return {"path": f"media/{path.name}"}
+def join(sets: Iterable[Dataset]) -> Dataset:
+    """Several data sets as one: the labels of all, each unknown in sets without it.
+
+    Two sets may differ in a label's evidence: then the smallest sets of modalities count. Parts are not
+    looked up across sets. Raises EngineError for no set at all.
+    """
+    every = list(sets)
+    if not every:
+        raise EngineError("There is no data set to join")
+    labels = _union([one.labels for one in every])
+    parts: Parts = ([], [], [])
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in Events.__slots__}
+    for one in every:
+        places = [labels.names.index(name) for name in one.labels.names]
+        starts = np.array([len(own) for own in parts], np.int32)
+        for mine, theirs in zip(parts, one.parts, strict=True):
+            mine.extend(theirs)
+        for name, column in columns.items():
+            column.append(getattr(one.events, name))
+        columns["rows"][-1] = np.where(one.events.rows >= 0, one.events.rows + starts, np.int32(-1))
+        for name in ("labels", "severity"):
+            wide = np.full((len(one.events), len(labels)), UNKNOWN, np.int8)
+            wide[:, places] = columns[name][-1]
+            columns[name][-1] = wide
+    events = Events(*(np.concatenate(columns[name]) for name in Events.__slots__))
+    return Dataset(parts, events, labels, tuple(note for one in every for note in one.notes))
 
 
-def _part(folder: Path, line: dict[str, Any], name: str) -> Part:
-    alone = line["unimodal"][name]
-    content: str | bytes = line[name] if name == "text" else _bytes(folder, line[name])
-    known = {label: int(value) for label, value in alone["moderation"].items() if value is not None}
-    return Part(
-        content, alone.get("kind", ""), _known(alone["sentiment"]), known, alone.get("factor", 2),
-        line["split"], line.get("lang", "") if name == "text" else "",
-    )  # fmt: skip
-
-
-def _bytes(folder: Path, media: dict[str, str]) -> bytes:
-    return base64.b64decode(media["bytes"]) if "bytes" in media else (folder / media["path"]).read_bytes()
-
-
-def _plain(value: int) -> int | None:
-    return None if value == UNKNOWN else int(value)
-
-
-def _known(value: int | None) -> int:
-    return UNKNOWN if value is None else int(value)
+def _union(sets: Sequence[Labels]) -> Labels:
+    merged: dict[str, Label] = {}
+    for label in (x for one in sets for x in one.labels):
+        old = merged.get(label.name, label)
+        merged[label.name] = replace(
+            old,
+            evidence=building.smallest({*old.evidence, *label.evidence}),
+            severity=old.severity or label.severity,
+            description=old.description or label.description,
+        )
+    return Labels(
+        tuple(merged.values()), building.smallest(s for one in sets for s in one.sentiment_evidence)
+    )

@@ -9,25 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.batch import Batch, Example, Int32
-from engines.preprocess.audio import AudioLimits, decode_audio
-from engines.preprocess.image import ImageLimits, decode_image
 from engines.preprocess.spec import Preprocess
 from engines.preprocess.text import text_encoder
+from engines.training import media
 from engines.training.dataset import Dataset, Events
-from engines.training.taxonomy import Part
 
 Inputs = tuple[list[tuple[Int32, ...]], list[NDArray[Any]], list[NDArray[Any]]]
 """For each part: ids int32 [length] of each channel, pixels uint8 [H, W, 3], samples int16 [n]."""
 
 
 def decode(data: Dataset, preprocess: Preprocess) -> Inputs:
-    """All parts of a data set, encoded and decoded; raises MediaError."""
+    """All parts of a data set, encoded and decoded; raises EngineError that names what cannot be decoded."""
     encode = text_encoder(preprocess.text).encode
     texts, images, sounds = data.parts
     return (
         [encode(str(part.content)).channels for part in texts],
-        [decode_image(_bytes(part), preprocess.image, ImageLimits())[0] for part in images],
-        [decode_audio(_bytes(part), preprocess.audio, AudioLimits()).samples for part in sounds],
+        media.pixels(images, preprocess.image),
+        media.samples(sounds, preprocess.audio),
     )
 
 
@@ -45,7 +43,3 @@ def example(inputs: Inputs, row: NDArray[np.int32], shown: int = 7) -> Example:
         [inputs[1][image]] if image >= 0 else [],
         [inputs[2][audio]] if audio >= 0 else [],
     )
-
-
-def _bytes(part: Part) -> bytes:
-    return part.content if isinstance(part.content, bytes) else part.content.encode()

@@ -50,7 +50,7 @@ def generate(seed: int, sizes: Sizes | None = None, progress: Progress | None = 
         list(watch(drawings.images(seed, sizes.images), "images", sizes.images)),
         list(watch(sounds.sounds(seed, sizes.sounds), "sounds", sizes.sounds)),
     )
-    return Dataset(parts, _events(seed, sizes, parts))
+    return Dataset(parts, _events(seed, sizes, parts), LABELS)
 
 
 def _events(seed: int, sizes: Sizes, parts: tuple[list[Part], list[Part], list[Part]]) -> dataset.Events:

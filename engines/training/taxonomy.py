@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from engines.labels import Label, Labels
@@ -37,18 +38,26 @@ NEGATIVE, NEUTRAL, POSITIVE, UNKNOWN = 0, 1, 2, -1
 class Part:
     """One text, image or sound with what it says alone.
 
-    ``content`` is the text, or the bytes of a media file; ``labels`` hold only what was annotated, as 0 or 1;
-    ``factor`` names the family that matters across modalities (0 or 1; 2 = neither); ``split`` is train,
-    calibrate, test or ood (held-out templates, shapes and voices).
+    ``content`` is the text, or the bytes or path of a media file; ``labels`` hold only what was annotated, as
+    0 or 1; ``factor`` names the family that matters across modalities (0 or 1; 2 = neither); ``split`` is
+    train, calibrate, test or ood (held-out templates, shapes and voices); ``where`` is the file and line that
+    it came from.
     """
 
-    content: str | bytes
+    content: str | bytes | Path
     kind: str
     sentiment: int = UNKNOWN
     labels: dict[str, int] = field(default_factory=dict)
     factor: int = 2
     split: str = "train"
     lang: str = ""
+    where: str = field(default="", compare=False)
+
+    def read(self) -> bytes:
+        """The bytes of the medium; raises OSError."""
+        if isinstance(self.content, Path):
+            return self.content.read_bytes()
+        return self.content if isinstance(self.content, bytes) else self.content.encode()
 
 
 def split_of(digest: int) -> str:

@@ -53,7 +53,7 @@ def _text_tower_auroc(data: Dataset, shuffled: bool) -> float:
     from engines.training.towers import Plan, tokens_of, train_tower
 
     recipe = starter.recipe(quick=True)
-    texts = Dataset((data.parts[0], [], []), data.events)
+    texts = Dataset((data.parts[0], [], []), data.events, data.labels)
     column = arrays.columns(texts, decode(texts, recipe.preprocess()), 16_000)[0]
     truth, order = column.labels.numpy(), torch.arange(len(column.inputs))
     if shuffled:

@@ -1,0 +1,51 @@
+"""Layouts of labelled events as people have them on disk, by name; each is a module that reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from engines.errors import EngineError
+from engines.training.loaders import jsonl
+from engines.training.loaders.options import Options
+from engines.training.rows import Journal, Row
+
+__all__ = ["FORMS", "Form", "Options", "detect", "read"]
+
+
+class Form(NamedTuple):
+    """A layout: ``sniff`` says whether a path surely has it, ``rows`` reads it, ``looks`` shows it."""
+
+    sniff: Callable[[Path], bool]
+    rows: Callable[[Path, Options, Journal], Iterator[Row]]
+    looks: str
+
+
+FORMS: Final[dict[str, Form]] = {
+    "jsonl": Form(jsonl.sniff, jsonl.rows, "events.jsonl: events with `labels`, media by path"),
+}
+"""Every layout by its name, those that are the surest to recognise first."""
+
+
+def detect(path: Path) -> str:
+    """The name of the layout that a path has; raises EngineError where none is recognised."""
+    for name, form in FORMS.items():
+        if form.sniff(path):
+            return name
+    raise EngineError(
+        "The layout of these labelled events is not recognised", where=str(path),
+        why="no loader knows it" if path.exists() else "nothing is there",
+        remedy=f"Name the layout: {'; '.join(f'{name} ({form.looks})' for name, form in FORMS.items())}",
+    )  # fmt: skip
+
+
+def read(path: Path, form: str, options: Options, journal: Journal) -> Iterator[Row]:
+    """The rows of a path in the layout ``form``, or in the one it is seen to have; raises EngineError."""
+    if form and form not in FORMS:
+        raise EngineError(
+            "There is no such layout of labelled events", where=form, remedy=f"Choose {', '.join(FORMS)}"
+        )
+    if not path.exists():
+        raise EngineError("There are no labelled events", where=str(path), why="nothing is there")
+    return FORMS[form or detect(path)].rows(path, options, journal)
