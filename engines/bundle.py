@@ -68,6 +68,9 @@ class Bundle:
             preprocess = Preprocess.from_json(_read(folder, manifest, "preprocess.json").decode())
         except UnicodeDecodeError as error:
             raise _bad(f"{where}/preprocess.json", "it is not UTF-8") from error
+        if lost := sorted(set(preprocess.text.files) - manifest["files"].keys()):
+            raise _bad(f"{where}/preprocess.json", f"it needs {', '.join(lost)}, which the bundle lacks")
+        preprocess = preprocess.filled(lambda name: _read(folder, manifest, name))
         fits = calibration.parse(
             _read(folder, manifest, "calibration.json"), len(labels), where=f"{where}/calibration.json"
         )

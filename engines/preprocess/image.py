@@ -80,17 +80,32 @@ def _pixels(image: Image.Image, spec: ImageSpec) -> UInt8:
     """The current frame, fitted to `spec`; transposing and compositing happen on the small image."""
     swap = _orientation(image) >= 5 if image.format in ("JPEG", "MPO") else False
     wanted = (spec.height, spec.width) if swap else (spec.width, spec.height)
+    wanted = (max(wanted[0], spec.edge), max(wanted[1], spec.edge))
     image.draft(None, (round(wanted[0] * _SHRINK), round(wanted[1] * _SHRINK)))
     image.load()
     orientation = _orientation(image)
     size = (spec.height, spec.width) if orientation >= 5 else (spec.width, spec.height)
-    small = _resampleable(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=_SHRINK)
+    resample, box = Image.Resampling[spec.resample.upper()], _kept(image.size, size, spec)
+    small = _resampleable(image).resize(size, resample, box=box, reducing_gap=_SHRINK)
     if orientation in _UPRIGHT:
         small = small.transpose(_UPRIGHT[orientation])
     if small.mode == "RGBa":
         ground = Image.new("RGBA", small.size, "white")
         small = Image.alpha_composite(ground, small.convert("RGBA"))
     return np.array(small.convert("RGB"))
+
+
+def _kept(
+    whole: tuple[int, int], size: tuple[int, int], spec: ImageSpec
+) -> tuple[float, float, float, float] | None:
+    """The part of an image that becomes `size`: for "crop" what resizing all and cutting would keep."""
+    if spec.fit == "stretch":
+        return None
+    edge, short = spec.edge or max(size), min(whole)
+    resized = [side * edge // short for side in whole]
+    firsts = [(have - want) // 2 for have, want in zip(resized, size, strict=True)]
+    x, y = (side / have for side, have in zip(whole, resized, strict=True))
+    return firsts[0] * x, firsts[1] * y, (firsts[0] + size[0]) * x, (firsts[1] + size[1]) * y
 
 
 def _resampleable(image: Image.Image) -> Image.Image:

@@ -3,59 +3,79 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from engines.errors import BundleError
 
 SCHEMA: Final = "tidegate.preprocess/1"
-_KINDS: Final[dict[str, Any]] = {"int": int, "float": (int, float), "str": str}
+_KINDS: Final[dict[str, Any]] = {"int": int, "float": (int, float), "str": str, "tuple[str, ...]": list}
 _Spec = TypeVar("_Spec")
 
-_CHANNELS: Final = {"hash-words": ("ids",)}
+_CHANNELS: Final = {"hash-words": ("ids",), "tokenizer": ("ids",)}
 """What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
+_FITS: Final = ("stretch", "crop")
+_RESAMPLES: Final = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
 @dataclass(frozen=True, slots=True)
 class TextSpec:
     """`kind` names the tokeniser; ids are below `vocabulary`; a text keeps its first `max_tokens`.
 
-    Id 0 is padding, in every channel: no encoder gives it.
+    Id 0 is padding, in every channel: no encoder gives it. `files` are the bundle's files that the encoder
+    needs: for kind "tokenizer" one tokenizer.json for each channel, whose smallest vocabulary counts, and an
+    id is the tokenizer's plus one. `contents` are their bytes: they live in the files, not in the JSON.
     """
 
     vocabulary: int
     max_tokens: int
-    kind: Literal["hash-words"] = "hash-words"
+    kind: Literal["hash-words", "tokenizer"] = "hash-words"
+    files: tuple[str, ...] = ()
+    contents: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _require(self.kind in _CHANNELS, f"text.kind {self.kind!r} is unknown")
         _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
+        _require(all(isinstance(name, str) for name in self.files), "text.files must be names")
+        _require(self.kind != "tokenizer" or bool(self.files), "text.files must name a tokenizer.json")
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the arrays that a text becomes; micro-batches are planned by the first."""
-        return _CHANNELS[self.kind]
+        more = range(2, len(self.files) + 1) if self.kind == "tokenizer" else ()
+        return (*_CHANNELS[self.kind], *(f"ids_{k}" for k in more))
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many ids there are in each channel."""
-        return (self.vocabulary,)
+        return (self.vocabulary,) * len(self.channels)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """Pixels become RGB [height, width, 3]; an animation gives its first `frames`."""
+    """Pixels become RGB [height, width, 3]; an animation gives its first `frames`.
+
+    "stretch" resizes both sides; "crop" makes the shorter side `edge` (0: the longer of height and width)
+    and keeps the middle. `resample` is Pillow's filter.
+    """
 
     height: int
     width: int
     frames: int = 4
-    fit: Literal["stretch"] = "stretch"
+    fit: Literal["stretch", "crop"] = "stretch"
+    edge: int = 0
+    resample: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _require(self.fit == "stretch", f"image.fit {self.fit!r} is unknown")
+        _require(self.fit in _FITS, f"image.fit {self.fit!r} is unknown")
+        _require(self.resample in _RESAMPLES, f"image.resample {self.resample!r} is unknown")
         _require(min(self.height, self.width, self.frames) > 0, "image sizes must be positive")
+        _require(
+            self.edge == 0 or self.edge >= max(self.height, self.width), "image.edge must hold what is kept"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +133,13 @@ class Preprocess:
 
     def to_json(self) -> str:
         """The text of `preprocess.json`: stable, so that a digest of it is too."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+        tree = asdict(replace(self, text=replace(self.text, contents=())))
+        del tree["text"]["contents"]
+        return json.dumps({"schema": SCHEMA, **tree}, indent=2, sort_keys=True) + "\n"
+
+    def filled(self, read: Callable[[str], bytes]) -> Preprocess:
+        """The same with the bytes of the text encoder's files, each as `read` gives it."""
+        return replace(self, text=replace(self.text, contents=tuple(map(read, self.text.files))))
 
 
 _REMEDY: Final = "Use a bundle that this version of Tidegate wrote or supports"
@@ -136,15 +162,15 @@ def _names(where: str, tree: dict[str, Any], needed: set[str], optional: set[str
 
 def _read(spec: type[_Spec], where: str, tree: Any) -> _Spec:
     _require(isinstance(tree, dict), f"{where} is not an object")
-    known = {field.name: str(field.type) for field in fields(spec)}  # type: ignore[arg-type]
+    known = {own.name: str(own.type) for own in fields(spec) if own.repr}  # type: ignore[arg-type]
     _names(where, tree, _needed(spec), set(known))
     for name, value in tree.items():
         kind = _KINDS.get(known[name], str)
         _require(
             isinstance(value, kind) and not isinstance(value, bool), f"{where}.{name} has the wrong type"
         )
-    return spec(**tree)
+    return spec(**{name: tuple(x) if isinstance(x, list) else x for name, x in tree.items()})
 
 
 def _needed(spec: type[Any]) -> set[str]:
-    return {field.name for field in fields(spec) if field.default is MISSING}
+    return {own.name for own in fields(spec) if own.default is MISSING}

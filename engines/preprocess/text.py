@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import islice
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from unicodedata import normalize
 from zlib import crc32
 
 import numpy as np
 
-from engines.batch import Int32
+from engines.preprocess.encoded import EMPTY as EMPTY
+from engines.preprocess.encoded import Encoded as Encoded
 from engines.preprocess.spec import TextSpec
-
-EMPTY: Final = 1
-"""The id that stands for a text without any token; 0 is padding."""
+from engines.preprocess.tokenizer import TokenizerEncoder
 
 _MEMO_TOKENS: Final = 65_536
 _MEMO_CHARS: Final = 48  # longer tokens are rare, and would let a stream of junk fill memory
@@ -37,13 +37,6 @@ _ASCII_WORDS: Final = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
-
-
-class Encoded(NamedTuple):
-    """One int32 [length] for each of the spec's channels, and whether the text had more."""
-
-    channels: tuple[Int32, ...]
-    truncated: bool
 
 
 class TextEncoder(Protocol):
@@ -108,4 +101,7 @@ class _Memo(dict[str, int]):
         return found
 
 
-_KINDS: Final = {"hash-words": HashWords}
+_KINDS: Final[dict[str, Callable[[TextSpec], TextEncoder]]] = {
+    "hash-words": HashWords,
+    "tokenizer": TokenizerEncoder,
+}
