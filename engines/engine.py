@@ -14,7 +14,7 @@ from engines import golden
 from engines.batch import Batch, Example, Float32, Outputs
 from engines.bundle import GRAPHS, Bundle
 from engines.combine import HeadRows, combinations, largest, mean, subpatterns
-from engines.errors import EngineError
+from engines.errors import BundleError, EngineError
 from engines.head import Head, Logits
 from engines.labels import Labels
 from engines.lanes import Lanes, lanes_for
@@ -118,7 +118,9 @@ class FusedEngine:
             channels = bundle.preprocess.text.channels
             self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels)
             self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
-            self._nothing = self._head.nothing()
+            nothing = self._head.nothing()
+            self._nothing = np.concatenate([nothing.polarity, nothing.moderation[0]])
+            _check_grades(bundle, nothing)
         except EngineError:
             _close(opened)
             raise
@@ -172,7 +174,7 @@ class FusedEngine:
         if self._golden is None:
             return None
         _, answer = self.logits(golden.batch_of(self._golden, self.preprocess.text.channels))
-        return golden.error(self._golden, answer.sentiment, answer.moderation, answer.unimodal)
+        return golden.error(self._golden, answer)
 
     def time(self, seconds: float) -> float:
         """Seconds that a typical batch takes: the fastest of as many runs as fit."""
@@ -195,6 +197,9 @@ class FusedEngine:
         outputs.sentiment[:] = mean(fit.sentiment(answer.sentiment, rows.pattern), rows)
         outputs.moderation[:] = largest(fit.moderation(answer.moderation, rows.pattern), rows)
         outputs.unimodal[:] = mean(fit.unimodal(answer.unimodal), rows)
+        if answer.severity is not None:
+            outputs.severity[:] = 7 / (1 + np.exp(-largest(answer.severity, rows)))
+            outputs.severity[~(self.labels.evaluable(batch.presence) & self.labels.graded)] = np.nan
         outputs.sentiment[~self.labels.sentiment_evaluable(batch.presence)] = np.nan
         outputs.moderation[~self.labels.evaluable(batch.presence)] = np.nan
         outputs.unimodal[(batch.presence[:, None] >> np.arange(3) & 1) == 0] = np.nan
@@ -236,6 +241,16 @@ def open_engine(
 
     choice = choose(found, backend, precision, threads, trial)
     return FusedEngine(found, choice, threads=threads, budget=budget, contributions=contributions)
+
+
+def _check_grades(bundle: Bundle, nothing: Logits) -> None:
+    if bundle.labels.graded.any() and nothing.severity is None:
+        raise BundleError(
+            "The bundle promises grades of severity that its head does not give",
+            where=f"{bundle.folder}/labels.yaml",
+            why="a label has severity: true, and the head has no output `severity`",
+            remedy="Take severity out of labels.yaml and seal the bundle again, or train a head that grades",
+        )
 
 
 def _empty(events: int, labels: int) -> Outputs:

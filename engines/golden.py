@@ -3,7 +3,8 @@
 ``golden.safetensors`` holds n events with one row of each modality, whether shown or not:
 each text channel under its name (``ids`` say), int32 [n, L] with 0 = padding, ``pixels`` uint8 [n, H, W, 3],
 ``samples`` int16 [n, S], ``lengths`` int32 [n], ``presence`` uint8 [n]; and the expected logits, fp32:
-``sentiment`` [n, 3], ``moderation`` [n, labels], ``unimodal`` [n, 3, 3].
+``sentiment`` [n, 3], ``moderation`` [n, labels], ``unimodal`` [n, 3, 3], and ``severity``
+[n, labels] where the head grades.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from engines.batch import MODALITIES, Batch, Example, Float32
+from engines.batch import MODALITIES, Batch, Example
 from engines.errors import BundleError
+from engines.head import Logits
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -62,7 +64,7 @@ def write_golden(
         }
         | {
             name: np.ascontiguousarray(expected[name], np.float32)
-            for name in ("sentiment", "moderation", "unimodal")
+            for name in ("sentiment", "moderation", "unimodal", *["severity"] * ("severity" in expected))
         }
     )
     check(tensors, channels)
@@ -85,14 +87,16 @@ def check(golden: Tensors, channels: Sequence[str] = ("ids",)) -> None:
         )
 
 
-def error(golden: Tensors, sentiment: Float32, moderation: Float32, unimodal: Float32) -> float:
+def error(golden: Tensors, answer: Logits) -> float:
     """The largest error of logits against the recorded, relative to 1 + their size; infinite for NaN."""
     seen = (golden["presence"][:, None] >> np.arange(3) & 1).astype(bool)
     pairs = [
-        (sentiment, golden["sentiment"]),
-        (moderation, golden["moderation"]),
-        (unimodal[seen], golden["unimodal"][seen]),
+        (answer.sentiment, golden["sentiment"]),
+        (answer.moderation, golden["moderation"]),
+        (answer.unimodal[seen], golden["unimodal"][seen]),
     ]
+    if "severity" in golden and answer.severity is not None:
+        pairs.append((answer.severity, golden["severity"]))
     if any(got.shape != want.shape for got, want in pairs):
         return float("inf")
     worst = max(float(np.max(np.abs(g - w) / (1 + np.abs(w)), initial=0)) for g, w in pairs)

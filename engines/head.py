@@ -17,11 +17,15 @@ from engines.towers import at
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """The head's: ``sentiment`` [rows, 3], ``moderation`` [rows, labels], ``unimodal`` [rows, 3, 3]."""
+    """The head's: ``sentiment`` [rows, 3], ``moderation`` [rows, labels], ``unimodal`` [rows, 3, 3].
+
+    ``severity`` [rows, labels] is the logit of grade ÷ 7, None where the head gives none.
+    """
 
     sentiment: Float32
     moderation: Float32
     unimodal: Float32
+    severity: Float32 | None = None
 
     @property
     def polarity(self) -> Float32:
@@ -53,10 +57,9 @@ class Head:
         ends = np.cumsum([len(p) for p in parts])
         return [_cut(joined, slice(end - len(p), end)) for p, end in zip(parts, ends, strict=True)]
 
-    def nothing(self) -> Float32:
-        """Float32 [1 + labels]: polarity and moderation logits of an empty event."""
-        logits = self._infer([absent[:1] for absent in self._absent], PRESENCE[:1])
-        return np.concatenate([logits.polarity, logits.moderation[0]])
+    def nothing(self) -> Logits:
+        """Logits of an empty event, one row."""
+        return self._infer([absent[:1] for absent in self._absent], PRESENCE[:1])
 
     def _chunk(self, rows: HeadRows, tokens: Sequence[Float32]) -> Logits:
         slots = [
@@ -71,7 +74,9 @@ class Head:
     def _infer(self, slots: Sequence[Float32], presence: Float32) -> Logits:
         inputs = dict(zip(MODALITIES, slots, strict=True)) | {"presence": presence}
         outputs = self._session.run(inputs)
-        return Logits(outputs["sentiment"], outputs["moderation"], outputs["unimodal"])
+        return Logits(
+            outputs["sentiment"], outputs["moderation"], outputs["unimodal"], outputs.get("severity")
+        )
 
 
 def _pick(tokens: Float32, slots: Index) -> Float32:
@@ -82,19 +87,23 @@ def _pick(tokens: Float32, slots: Index) -> Float32:
 
 
 def _join(parts: Sequence[Logits]) -> Logits:
+    grades = [p.severity for p in parts if p.severity is not None]
     return Logits(
         np.concatenate([p.sentiment for p in parts]),
         np.concatenate([p.moderation for p in parts]),
         np.concatenate([p.unimodal for p in parts]),
+        np.concatenate(grades) if grades else None,
     )
 
 
 def _cut(logits: Logits, rows: slice) -> Logits:
-    return Logits(logits.sentiment[rows], logits.moderation[rows], logits.unimodal[rows])
+    grades = None if logits.severity is None else logits.severity[rows]
+    return Logits(logits.sentiment[rows], logits.moderation[rows], logits.unimodal[rows], grades)
 
 
 def _check_finite(logits: Logits, rows: HeadRows) -> None:
-    table = np.concatenate([logits.sentiment, logits.moderation], axis=1)
+    columns = (logits.sentiment, logits.moderation, logits.severity)
+    table = np.concatenate([column for column in columns if column is not None], axis=1)
     seen = rows.presence()[:, :, None] > 0
     unimodal = np.where(seen, logits.unimodal, 0).reshape(len(table), -1)
     good = np.isfinite(table).all(axis=1) & np.isfinite(unimodal).all(axis=1)

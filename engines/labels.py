@@ -53,6 +53,11 @@ class Labels:
         rules = [label.evidence for label in self.labels] + [self.sentiment_evidence]
         return np.array([[enough(rule, p) for rule in rules] for p in range(8)], dtype=np.bool_)
 
+    @cached_property
+    def graded(self) -> NDArray[np.bool_]:
+        """Bool [labels]: whose severity the bundle grades."""
+        return np.array([label.severity for label in self.labels], dtype=np.bool_)
+
     def evaluable(self, presence: UInt8) -> NDArray[np.bool_]:
         """Bool [events, labels]: which labels have their evidence; `presence` uint8 [events]."""
         table = self._table[:, :-1]

@@ -10,7 +10,7 @@ class ModelConfig:
     """What has to be known to build the networks again.
 
     ``text_tokens``, ``image_tokens`` and ``audio_tokens`` are K, the tokens each tower ends in; ``fusion`` is
-    one of `engines.model.fusion.FUSIONS`.
+    one of `engines.model.fusion.FUSIONS`; with ``severity`` the head grades too.
     """
 
     labels: tuple[str, ...]
@@ -26,6 +26,7 @@ class ModelConfig:
     image_height: int = 64
     image_width: int = 64
     rate: int = 16000
+    severity: bool = False
 
     @property
     def counts(self) -> tuple[int, int, int]:

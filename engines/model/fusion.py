@@ -1,11 +1,16 @@
-"""The fusion head: masked slots of three modalities → every answer. Three named ways to fuse."""
+"""The fusion head: tokens of three modalities → every answer.
+
+Late fusion of experts that were taught alone, plus what only several modalities together tell. Trained
+jointly, a head learns the labels that one modality gives away and never the interactions; so the experts are
+finished first (stage A) and frozen, and what is left to learn (stage B) is the cross term.
+"""
 
 # torch is not installed where the code is checked, so its classes are Any there.
 # mypy: allow-subclassing-any, no-warn-return-any
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,139 +18,103 @@ from torch.export import Dim
 
 from engines.batch import MODALITIES, SENTIMENTS
 from engines.model.config import ModelConfig
-from engines.model.parts import MASKED, Block, Shapes
+from engines.model.mixing import FUSIONS, MODES, kinds_of, means
+from engines.model.parts import MASKED, Shapes
 
-MODES: Final = len(MODALITIES)
+__all__ = ["FUSIONS", "FusionHead"]
 
-
-class Bottleneck(nn.Module):
-    """A small transformer: each modality's slots see only their own kind and the bottleneck tokens.
-
-    What crosses between modalities must pass the bottlenecks, whose mean is the fused vector.
-    """
-
-    walls: Tensor
-    kind: Tensor
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width, count = config.width, config.bottlenecks
-        self.bottlenecks = nn.Parameter(torch.randn(count, width) * 0.5)
-        self.kinds = nn.Parameter(torch.randn(MODES, width) * 0.1)
-        last = config.fusion_layers - 1
-        self.blocks = nn.ModuleList(
-            [Block(width, config.attention_heads, count if k == last else None) for k in range(last + 1)]
-        )
-        kind = kinds_of(config)
-        self.register_buffer("kind", kind)
-        kind = torch.cat([torch.full((count,), -1), kind])
-        allowed = (kind[:, None] == kind[None, :]) | (kind[:, None] < 0) | (kind[None, :] < 0)
-        self.register_buffer("walls", torch.where(allowed, 0.0, MASKED))
-        self.count = count
-
-    def forward(self, slots: Tensor, presence: Tensor) -> Tensor:
-        """``slots`` [B, S, D], ``presence`` float32 [B, 3] → [B, D]."""
-        absent = (1.0 - presence)[:, self.kind] * MASKED
-        absent = nn.functional.pad(absent, (self.count, 0))
-        bias = absent[:, None, None, :] + self.walls
-        bottlenecks = self.bottlenecks.expand(slots.shape[0], -1, -1)
-        x = torch.cat([bottlenecks, slots + self.kinds[self.kind]], dim=1)
-        for block in self.blocks:
-            rows = bias if block.first is None else bias[:, :, : block.first]
-            x = block(x, rows)
-        return x.mean(dim=1)
-
-
-class Concat(nn.Module):
-    """The classic: all slots side by side, then a layer."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.mix = nn.Linear(sum(config.counts) * config.width + MODES, config.width)
-
-    def forward(self, slots: Tensor, presence: Tensor) -> Tensor:
-        """``slots`` [B, S, D], ``presence`` float32 [B, 3] → [B, D]."""
-        return torch.relu(self.mix(torch.cat([slots.flatten(1), presence], dim=1)))
-
-
-class Gates(nn.Module):
-    """h = Σα·f: a softmax gate over the modalities that are there."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.counts = config.counts
-        self.gate = nn.Linear(config.width, 1)
-        self.project = nn.Parameter(torch.randn(MODES, config.width, config.width) * config.width**-0.5)
-
-    def forward(self, slots: Tensor, presence: Tensor) -> Tensor:
-        """``slots`` [B, S, D], ``presence`` float32 [B, 3] → [B, D]."""
-        features = (means(slots, self.counts).unsqueeze(2) @ self.project).squeeze(2)
-        scores = self.gate(torch.tanh(features)).squeeze(-1) + (1.0 - presence) * MASKED
-        return (torch.softmax(scores, dim=1).unsqueeze(-1) * features).sum(dim=1)
-
-
-FUSIONS: Final[dict[str, type[Bottleneck] | type[Concat] | type[Gates]]] = {
-    "bottleneck": Bottleneck,
-    "concat": Concat,
-    "attention": Gates,
-}
-"""Fusions by the name that a bundle records."""
-
-
-def kinds_of(config: ModelConfig) -> Tensor:
-    """int64 [S]: the modality of each slot, where the slots of all three lie one after the other."""
-    return torch.arange(MODES).repeat_interleave(torch.tensor(config.counts))
-
-
-def means(slots: Tensor, counts: tuple[int, int, int]) -> Tensor:
-    """``slots`` [B, S, D] → [B, 3, D]: each modality's mean."""
-    return torch.stack([own.mean(dim=1) for own in slots.split(counts, dim=1)], dim=1)
+_CLASSES = len(SENTIMENTS)
 
 
 class FusionHead(nn.Module):
-    """Tokens and presence → all answers at once; LayerNorm only, so no row depends on its batch."""
+    """Tokens and presence → all answers at once; LayerNorm only, so no row depends on its batch.
 
-    kind: Tensor
+    An event of one modality gets exactly what that modality's expert says: the cross term counts from two
+    on, and is zero until it is trained, so that an untrained head over finished experts is late fusion.
+    """
 
     inputs = (*MODALITIES, "presence")
-    outputs = ("sentiment", "moderation", "unimodal", "embedding")
+    taught: Tensor
+    kind: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.counts, self.width = config.counts, config.width
-        width = config.width
-        self.missing = nn.Parameter(torch.randn(sum(self.counts), width) * 0.02)
+        self.counts, self.width, self.graded = config.counts, config.width, config.severity
+        width, labels = config.width, len(config.labels)
+        self.outputs = ("sentiment", "moderation", "unimodal", "embedding", *["severity"] * config.severity)
+        self.experts = nn.ModuleList([nn.Linear(k * width, _CLASSES + labels) for k in self.counts])
+        self.register_buffer("taught", torch.ones(MODES, labels))
         self.register_buffer("kind", kinds_of(config))
+        self.missing = nn.Parameter(torch.randn(len(self.kind), width) * 0.02)
         self.fusion = FUSIONS[config.fusion](config)
         self.norm = nn.LayerNorm(width)
         # Pairwise products give the labels that need two modalities a direct path.
         self.hidden = nn.Linear(width * (1 + MODES), 2 * width)
-        self.sentiment = nn.Linear(2 * width, len(SENTIMENTS))
-        self.moderation = nn.Linear(2 * width, len(config.labels))
-        self.unimodal = nn.ModuleList([nn.Linear(k * width, len(SENTIMENTS)) for k in self.counts])
+        self.cross = nn.Linear(2 * width, _CLASSES + labels)
+        nn.init.zeros_(self.cross.weight)
+        nn.init.zeros_(self.cross.bias)
+        sizes = self.counts if config.severity else ()
+        self.grades = nn.ModuleList([nn.Linear(k * width, labels) for k in sizes])
 
     def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
         """Slots and presence of two events, any number of them."""
         slots = tuple(torch.zeros(2, count, self.width) for count in self.counts)
         return (*slots, torch.ones(2, MODES)), tuple({0: Dim("rows", min=1)} for _ in range(4))
 
-    def forward(
-        self, text: Tensor, image: Tensor, audio: Tensor, presence: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def adopt(self, experts: Sequence[nn.Linear], taught: Tensor) -> None:
+        """Take finished experts, Linear(K·D → 3 + labels) each, and freeze them.
+
+        ``taught`` float32 [3, 1 + labels] is 1 where a modality was taught its sentiment (column 0) or a
+        label; what an expert was not taught, it doesn't say.
+        """
+        with torch.no_grad():
+            for own, expert, knows in zip(self.experts, experts, taught[:, 0], strict=True):
+                assert isinstance(own, nn.Linear)
+                own.load_state_dict(expert.state_dict())
+                own.weight[:_CLASSES] *= knows
+                own.bias[:_CLASSES] *= knows
+            self.taught.copy_(taught[:, 1:])
+        self.experts.requires_grad_(False)
+
+    def forward(self, text: Tensor, image: Tensor, audio: Tensor, presence: Tensor) -> tuple[Tensor, ...]:
         """Slots [B, K, D] each, ``presence`` float32 [B, 3] → sentiment [B, 3], moderation [B, labels],
-        unimodal [B, 3, 3] (all logits), embedding [B, D]. Absent slots may hold anything, even NaN.
+        unimodal [B, 3, 3] (all logits), embedding [B, D], and severity [B, labels] (the logit of grade ÷ 7)
+        where the bundle grades. Absent slots may hold anything, even NaN.
         """
         here = presence > 0.5
-        presence = here.to(torch.float32)
         # where, never a product: 0 · NaN = NaN, and an absent slot is an uninitialised buffer.
         slots = torch.cat([text, image, audio], dim=1)
         slots = torch.where(here[:, self.kind].unsqueeze(-1), slots, self.missing)
-        fused = self.norm(self.fusion(slots, presence))
+        flat = [own.flatten(1) for own in slots.split(self.counts, dim=1)]
+        said = torch.stack([expert(own) for expert, own in zip(self.experts, flat, strict=True)], dim=1)
+        unimodal, labels = said[..., :_CLASSES], said[..., _CLASSES:]
+        alone = torch.where(here.unsqueeze(-1), unimodal, 0.0).sum(dim=1)
+        heard = here.unsqueeze(-1) & (self.taught > 0.5)
+        odds, weights = _sum_of_odds(labels, heard)
+        fused = self.norm(self.fusion(slots, here.to(torch.float32)))
+        cross = torch.where(here.sum(dim=1, keepdim=True) > 1, self._cross(slots, here, fused), 0.0)
+        answers = (alone + cross[:, :_CLASSES], odds + cross[:, _CLASSES:], unimodal, fused)
+        if not self.graded:
+            return answers
+        grades = torch.stack([grade(own) for grade, own in zip(self.grades, flat, strict=True)], dim=1)
+        return (*answers, (grades * weights).sum(dim=1))
+
+    def _cross(self, slots: Tensor, here: Tensor, fused: Tensor) -> Tensor:
+        """[B, 3 + labels]: what the modalities say only together."""
         seen = torch.where(here.unsqueeze(-1), means(slots, self.counts), 0.0)
         pairs = [seen[:, 0] * seen[:, 1], seen[:, 0] * seen[:, 2], seen[:, 1] * seen[:, 2]]
-        hidden = torch.relu(self.hidden(torch.cat([fused, *pairs], dim=1)))
-        alone = slots.split(self.counts, dim=1)
-        unimodal = torch.stack(
-            [head(own.flatten(1)) for head, own in zip(self.unimodal, alone, strict=True)], dim=1
-        )
-        return self.sentiment(hidden), self.moderation(hidden), unimodal, fused
+        answer: Tensor = self.cross(torch.relu(self.hidden(torch.cat([fused, *pairs], dim=1))))
+        return answer
+
+
+def _sum_of_odds(logits: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [B, 3, labels] of those ``heard`` (bool) as one [B, labels]: the log of the sum of their odds,
+    0 where none is heard; and each modality's share in it [B, 3, labels].
+    """
+    masked = torch.where(heard, logits, MASKED)
+    top = masked.amax(dim=1, keepdim=True)
+    parts = torch.exp(masked - top)
+    total = parts.sum(dim=1, keepdim=True)
+    some = heard.any(dim=1, keepdim=True)
+    odds = torch.where(some, top + torch.log(total), 0.0)
+    return odds.squeeze(1), torch.where(some, parts / total, 0.0)

@@ -15,7 +15,7 @@ class FakeSession:
     def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
         del precision, threads, lanes
         self._tower, self._width, self._tokens = tower, bundle.width, bundle.tokens
-        self._labels = len(bundle.labels)
+        self._labels, self._graded = len(bundle.labels), bundle.labels.graded.any()
 
     def run(self, inputs: Arrays) -> dict[str, Float32]:
         """Outputs by name, shaped like the real graph's."""
@@ -38,7 +38,8 @@ class FakeSession:
         levels = np.where(here, levels, np.float32(0))
         total = levels.sum(axis=1, keepdims=True)
         unimodal = np.stack([-levels, 0 * levels, levels], axis=2)
-        return {
+        graded = {"severity": np.repeat(total, self._labels, axis=1)} if self._graded else {}
+        return graded | {
             "sentiment": np.concatenate([-total, 0 * total, total], axis=1),
             "moderation": total + np.linspace(-2, 1, self._labels, dtype=np.float32),
             "unimodal": unimodal,

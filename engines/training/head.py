@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,44 +14,44 @@ from torch import Tensor, nn
 from engines.batch import MODALITIES
 from engines.model.config import ModelConfig
 from engines.model.fusion import FusionHead
-from engines.model.losses import moderation_loss, sentiment_loss
+from engines.model.losses import UNKNOWN, moderation_loss, sentiment_loss, severity_loss
+from engines.training.arrays import Column
 from engines.training.dataset import Events
-from engines.training.towers import Aided, Log, Plan
+from engines.training.towers import Log, Plan
 
 PLAN = Plan(epochs=8, rows=256, rate=2e-3, decay=0.02)
 """The starter's plan for the head."""
 DROPPED = 0.15
-"""How often a modality is hidden; the labels stay, so without evidence the head learns to say the prior."""
+"""How often a modality is hidden; the labels stay, so the cross term learns to trust what is left."""
 
 
 def train_head(
     tokens: tuple[Tensor, Tensor, Tensor],
-    towers: tuple[Aided, Aided, Aided],
+    experts: Sequence[nn.Linear],
+    known: Tensor,
     events: Events,
     config: ModelConfig,
     plan: Plan,
     seed: int,
     log: Log,
 ) -> FusionHead:
-    """Train the head on ``events``; the sentiment of each modality alone is taken from its tower's stage."""
+    """Train the cross term on ``events``, over finished experts; ``known`` is what `taught` says of them."""
     torch.manual_seed(seed * 10 + 7)
     head = FusionHead(config)
-    for own, tower in zip(head.unimodal, towers, strict=True):
-        own.load_state_dict(tower.sentiment.state_dict())
-    head.unimodal.requires_grad_(False)
+    head.adopt(experts, known)
+    if not config.severity:  # the cross term sees events of two modalities or more; grades come from all
+        events = events.where((events.rows >= 0).sum(axis=1) > 1)
     learnt = [p for p in head.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learnt, lr=plan.rate, weight_decay=plan.decay)
-    steps = plan.epochs * math.ceil(len(events) / plan.rows)
+    steps = max(1, plan.epochs * math.ceil(len(events) / plan.rows))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.1)
-    sentiment = torch.from_numpy(events.sentiment).long()
-    labels = torch.from_numpy(events.labels).long()
-    for epoch in range(plan.epochs):
+    truth = [torch.from_numpy(x).long() for x in (events.sentiment, events.labels, events.severity)]
+    for epoch in range(plan.epochs if len(events) else 0):
         total, count = 0.0, 0
         for rows in torch.randperm(len(events)).split(plan.rows):
             slots, presence = slots_of(tokens, events, rows)
             presence = presence * (torch.rand(presence.shape) >= DROPPED)
-            said, flagged, _, _ = head(*slots, presence)
-            loss = sentiment_loss(said, sentiment[rows]) + moderation_loss(flagged, labels[rows])
+            loss = _loss(head(*slots, presence), [column[rows] for column in truth])
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(learnt, 1.0)
@@ -59,6 +60,25 @@ def train_head(
             total, count = total + float(loss.detach()), count + 1
         log(f"fusion head: epoch {epoch + 1} of {plan.epochs}, loss {total / count:.3f}")
     return head.eval()
+
+
+def taught(columns: Sequence[Column]) -> Tensor:
+    """Float32 [3, 1 + labels]: 1 where a modality's training parts hold sentiments (column 0), or both
+    answers to a label; elsewhere its expert has nothing to say.
+    """
+    rows = []
+    for column in columns:
+        here = torch.from_numpy(column.split == "train")
+        moods, labels = column.sentiment[here], column.labels[here]
+        both = (labels == 0).any(dim=0) & (labels == 1).any(dim=0)
+        rows.append(torch.cat([(moods != UNKNOWN).any()[None], both]))
+    return torch.stack(rows).float()
+
+
+def _loss(answers: tuple[Tensor, ...], truth: Sequence[Tensor]) -> Tensor:
+    sentiment, labels, severity = truth
+    loss = sentiment_loss(answers[0], sentiment) + moderation_loss(answers[1], labels)
+    return loss + severity_loss(answers[4], severity) if len(answers) > 4 else loss
 
 
 def slots_of(

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from engines import calibration
 from engines.batch import MODALITIES, Batch
@@ -31,7 +30,7 @@ from engines.training.card import card
 from engines.training.dataset import Dataset, Events
 from engines.training.evaluate import measure
 from engines.training.head import PLAN as HEAD_PLAN
-from engines.training.head import train_head
+from engines.training.head import taught, train_head
 from engines.training.inputs import Inputs, decode, example
 from engines.training.taxonomy import LABELS, NAMES
 from engines.training.towers import PLANS, Aided, Log, Plan, tokens_of, train_tower
@@ -80,7 +79,9 @@ def train(data: Dataset, recipe: Recipe, out: Path, log: Log, threads: int = 2) 
     for name, column, plan in zip(MODALITIES, columns, recipe.towers, strict=True):
         towers.append(train_tower(name, column, config, plan, recipe.seed, log))
         tokens.append(tokens_of(towers[-1], name, column))
-    head = _head(tokens, towers, data, config, recipe, log)
+    slots, events = (tokens[0], tokens[1], tokens[2]), data.events.of("train")
+    experts, known = [tower.expert for tower in towers], taught(columns)
+    head = train_head(slots, experts, known, events, config, recipe.head, recipe.seed, log)
     minutes = (time.monotonic() - start) / 60
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "bundle"
@@ -89,14 +90,6 @@ def train(data: Dataset, recipe: Recipe, out: Path, log: Log, threads: int = 2) 
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(draft, out, dirs_exist_ok=True)
     return Bundle.load(out)
-
-
-def _head(
-    tokens: list[Tensor], towers: list[Aided], data: Dataset, config: ModelConfig, recipe: Recipe, log: Log
-) -> FusionHead:
-    events = data.events.of("train")
-    slots, nets = (tokens[0], tokens[1], tokens[2]), (towers[0], towers[1], towers[2])
-    return train_head(slots, nets, events, config, recipe.head, recipe.seed, log)
 
 
 def _export(folder: Path, towers: list[Aided], head: FusionHead, recipe: Recipe) -> None:
@@ -141,6 +134,8 @@ def _golden(engine: FusedEngine, inputs: Inputs, events: Events, folder: Path) -
     rows = [example(inputs, row) for row in events.rows[np.concatenate(picked)]]
     _, logits = engine.logits(Batch.of(rows))
     expected = {"sentiment": logits.sentiment, "moderation": logits.moderation, "unimodal": logits.unimodal}
+    if logits.severity is not None:
+        expected["severity"] = logits.severity
     channels = engine.preprocess.text.channels
     write_golden(folder / "golden.safetensors", rows, expected, channels)
 

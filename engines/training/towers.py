@@ -47,21 +47,24 @@ Tower = TextTower | ImageTower | AudioTower
 
 
 class Aided(nn.Module):
-    """A tower with the heads that teach it: sentiment, labels and the factor of its modality."""
+    """A tower with the heads that teach it: its expert (sentiment and labels) and the factor of its modality.
+
+    The expert is kept: it is what the fused head says of this modality.
+    """
 
     def __init__(self, tower: Tower, config: ModelConfig, tokens: int) -> None:
         super().__init__()
         size = tokens * config.width
         self.tower = tower
         self.dropout = nn.Dropout(0.1)
-        self.sentiment = nn.Linear(size, len(SENTIMENTS))
-        self.labels = nn.Linear(size, len(config.labels))
+        self.expert = nn.Linear(size, len(SENTIMENTS) + len(config.labels))
         self.factor = nn.Linear(size, 3)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [B, K, D] → logits of sentiment [B, 3], labels [B, labels], factor [B, 3]."""
         flat = self.dropout(tokens.flatten(1))
-        return self.sentiment(flat), self.labels(flat), self.factor(flat)
+        said = self.expert(flat)
+        return said[:, : len(SENTIMENTS)], said[:, len(SENTIMENTS) :], self.factor(flat)
 
 
 def build(modality: str, config: ModelConfig) -> Aided:
