@@ -14,8 +14,17 @@ SCHEMA: Final = "tidegate.preprocess/1"
 _KINDS: Final[dict[str, Any]] = {"int": int, "float": (int, float), "str": str, "tuple[str, ...]": list}
 _Spec = TypeVar("_Spec")
 
-_CHANNELS: Final = {"hash-words": ("ids",), "tokenizer": ("ids",)}
+_CHANNELS: Final = {
+    "hash-words": ("ids",),
+    "tokenizer": ("ids",),
+    "bag": ("words", "chars"),
+    "joined": ("ids", "words", "chars"),
+}
 """What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
+HASHES: Final = 2**30
+"""How many ids the hashed words of a bag may have: its graph folds them into its own buckets."""
+CODE_POINTS: Final = 0x110000
+"""One more than the largest code point."""
 _FITS: Final = ("stretch", "crop")
 _RESAMPLES: Final = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
@@ -26,12 +35,13 @@ class TextSpec:
 
     Id 0 is padding, in every channel: no encoder gives it. `files` are the bundle's files that the encoder
     needs: for kind "tokenizer" one tokenizer.json for each channel, whose smallest vocabulary counts, and an
-    id is the tokenizer's plus one. `contents` are their bytes: they live in the files, not in the JSON.
+    id is the tokenizer's plus one; for kind "joined" one, which keeps id 0 for padding itself. `contents` are
+    their bytes: they live in the files, not in the JSON.
     """
 
     vocabulary: int
     max_tokens: int
-    kind: Literal["hash-words", "tokenizer"] = "hash-words"
+    kind: Literal["hash-words", "tokenizer", "bag", "joined"] = "hash-words"
     files: tuple[str, ...] = ()
     contents: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
@@ -40,7 +50,8 @@ class TextSpec:
         _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
         _require(all(isinstance(name, str) for name in self.files), "text.files must be names")
-        _require(self.kind != "tokenizer" or bool(self.files), "text.files must name a tokenizer.json")
+        wanted = self.kind not in ("tokenizer", "joined") or bool(self.files)
+        _require(wanted, "text.files must name a tokenizer.json")
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -51,7 +62,8 @@ class TextSpec:
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many ids there are in each channel."""
-        return (self.vocabulary,) * len(self.channels)
+        special = {"words": HASHES, "chars": CODE_POINTS}
+        return tuple(special.get(channel, self.vocabulary) for channel in self.channels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,42 +1,15 @@
-"""Text → token ids, the same in training and serving, for any string there is."""
+"""Text → arrays of ids, by the kind of encoder that a bundle was trained with."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from itertools import islice
 from typing import Final, Protocol
-from unicodedata import normalize
-from zlib import crc32
 
-import numpy as np
-
-from engines.preprocess.encoded import EMPTY as EMPTY
-from engines.preprocess.encoded import Encoded as Encoded
+from engines.preprocess.bag import BagEncoder, JoinedEncoder
+from engines.preprocess.encoded import Encoded
 from engines.preprocess.spec import TextSpec
 from engines.preprocess.tokenizer import TokenizerEncoder
-
-_MEMO_TOKENS: Final = 65_536
-_MEMO_CHARS: Final = 48  # longer tokens are rare, and would let a stream of junk fill memory
-
-# Scripts written without spaces, where each character is a token: ideographs, kana, bopomofo.
-_CJK: Final = (
-    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u3129\u31a0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-# Marks that Python does not count as letters, but that stand inside words (Latin, Cyrillic, Semitic, Indic…).
-_MARKS: Final = (
-    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
-    "\u0900-\u0963\u0971-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ece\u0f71-\u0f84"
-    "\u102b-\u103e\u1056-\u109d\u17b4-\u17d3\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
-)
-_LETTER: Final = rf"[^\W_{_CJK}]"
-_WORDS: Final = re.compile(rf"[{_CJK}]|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|\S")
-_ASCII_WORDS: Final = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
-# Joiners, directions, variation selectors, soft hyphen: seen by no reader, put in words to slip past filters.
-_INVISIBLE: Final = re.compile(
-    "[\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
-)
+from engines.preprocess.words import HashWords
 
 
 class TextEncoder(Protocol):
@@ -52,56 +25,9 @@ def text_encoder(spec: TextSpec) -> TextEncoder:
     return _KINDS[spec.kind](spec)
 
 
-class HashWords:
-    """Words, numbers, and single CJK characters, emoji and signs, hashed into the vocabulary.
-
-    NFKC and case folding first; the id of a token is ``2 + crc32(UTF-8) % (vocabulary - 2)``.
-    """
-
-    def __init__(self, spec: TextSpec) -> None:
-        self._most = spec.max_tokens
-        self._id = _Memo(spec.vocabulary - 2).__getitem__
-
-    def encode(self, text: str) -> Encoded:
-        """The ids of `text`, at most the spec's `max_tokens`."""
-        if text.isascii():
-            words, text = _ASCII_WORDS, text.lower()
-        else:
-            words, text = _WORDS, fold(text)
-        if len(text) <= 16 * self._most:
-            tokens = words.findall(text)
-        else:  # don't tokenise pages of which only the start is kept
-            tokens = [match[0] for match in islice(words.finditer(text), self._most + 1)]
-        truncated = len(tokens) > self._most
-        if truncated:
-            del tokens[self._most :]
-        ids = list(map(self._id, tokens)) or [EMPTY]
-        return Encoded((np.array(ids, dtype=np.int32),), truncated)
-
-
-def fold(text: str) -> str:
-    """`text` as the tokens see it: NFKC, without invisible characters, case folded."""
-    return _INVISIBLE.sub("", normalize("NFKC", text)).casefold()
-
-
-class _Memo(dict[str, int]):
-    """Token → id; forgets everything when full, which is rarer than keeping an order would cost."""
-
-    def __init__(self, buckets: int) -> None:
-        super().__init__()
-        self._buckets = buckets
-
-    def __missing__(self, token: str) -> int:
-        # surrogatepass: half a surrogate pair is no reason to fail
-        found = 2 + crc32(token.encode("utf-8", "surrogatepass")) % self._buckets
-        if len(token) <= _MEMO_CHARS:
-            if len(self) >= _MEMO_TOKENS:
-                self.clear()
-            self[token] = found
-        return found
-
-
 _KINDS: Final[dict[str, Callable[[TextSpec], TextEncoder]]] = {
     "hash-words": HashWords,
     "tokenizer": TokenizerEncoder,
+    "bag": BagEncoder,
+    "joined": JoinedEncoder,
 }

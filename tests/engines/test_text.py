@@ -8,8 +8,10 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from engines.preprocess.encoded import EMPTY
 from engines.preprocess.spec import TextSpec
-from engines.preprocess.text import EMPTY, HashWords, fold, text_encoder
+from engines.preprocess.text import text_encoder
+from engines.preprocess.words import HashWords, fold
 
 SPEC = TextSpec(vocabulary=1000, max_tokens=16)
 

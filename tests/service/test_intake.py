@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from engines.preprocess.spec import AudioSpec, ImageSpec, TextSpec
-from engines.preprocess.text import HashWords
+from engines.preprocess.words import HashWords
 from service.config import Limits
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool

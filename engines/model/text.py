@@ -1,0 +1,115 @@
+"""The starter's text towers: a small BERT, a bag of hashed n-grams, and both together."""
+
+# torch is not installed where the code is checked, so its classes are Any there.
+# mypy: allow-subclassing-any, no-warn-return-any
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from engines.model.parts import padding_bias
+
+BUCKETS: Final = 262_139
+"""Rows of the bag's table but the padding's: a prime below 2^18."""
+_STEP: Final = 8_167
+"""The hash's multiplier: a prime, so small that no product passes 2^31."""
+LONGEST: Final = 5
+"""Characters in the bag's longest n-gram."""
+
+
+class EncoderTower(nn.Module):
+    """A BERT whose positions are read by K attention pools, each beside the mean, into K tokens."""
+
+    inputs = ("ids",)
+
+    def __init__(self, config: BertConfig, tokens: int, width: int) -> None:
+        super().__init__()
+        config._attn_implementation = "eager"  # noqa: SLF001 - fused attention is far slower backwards on a CPU
+        self.body = BertModel(config, add_pooling_layer=False)
+        inner = config.hidden_size
+        self.score = nn.Linear(inner, tokens)
+        self.pooled = nn.Parameter(torch.randn(tokens, inner, width) * inner**-0.5)
+        self.mean = nn.Linear(inner, tokens * width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
+        valid = ids != 0
+        bias = padding_bias(valid)
+        x = self.body(input_ids=ids.long(), attention_mask=bias[:, None, None, :]).last_hidden_state
+        weights = torch.softmax(self.score(x) + bias.unsqueeze(-1), dim=1)
+        seen = valid.to(x.dtype).unsqueeze(-1)
+        mean = (x * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1.0)
+        pools = (weights.transpose(1, 2) @ x).unsqueeze(2) @ self.pooled
+        tokens: Tensor = self.norm(
+            pools.squeeze(2) + self.mean(mean).unflatten(1, (-1, self.norm.normalized_shape[0]))
+        )
+        return tokens
+
+
+class BagTower(nn.Module):
+    """Means of the embeddings of hashed words (one and two) and characters (one to five): no order, no depth.
+
+    After fastText (Joulin et al. 2017). Ideographs count alone and up to three, other characters two to
+    five at a time; the hash is a polynomial modulo a prime, computed in the graph.
+    """
+
+    inputs = ("words", "chars")
+
+    def __init__(self, depth: int, tokens: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(BUCKETS + 1, depth, padding_idx=0)
+        nn.init.zeros_(self.table.weight)
+        self.out = nn.Linear(2 * depth, tokens * width)
+        self.tokens = tokens
+
+    def forward(self, words: Tensor, chars: Tensor) -> Tensor:
+        """``words`` int32 [B, n] (hashes, 0 = padding), ``chars`` int32 [B, m] (code points) → [B, K, D]."""
+        bags = torch.cat([self._mean(*word_grams(words)), self._mean(*char_grams(chars))], dim=1)
+        tokens: Tensor = self.out(bags).unflatten(1, (self.tokens, -1))
+        return tokens
+
+    def _mean(self, grams: Tensor, count: Tensor) -> Tensor:
+        return self.table(grams).sum(dim=1) / count.clamp(min=1.0).unsqueeze(1)
+
+
+def word_grams(words: Tensor) -> tuple[Tensor, Tensor]:
+    """Buckets int32 [B, 2n] of words and pairs (0 = none), and how many there are, float32 [B]."""
+    after = nn.functional.pad(words[:, 1:], (0, 1))
+    one = words % BUCKETS + 1
+    two = (one * _STEP + after % BUCKETS) % BUCKETS + 1
+    grams = torch.cat([torch.where(words != 0, one, 0), torch.where(after != 0, two, 0)], dim=1)
+    return grams, (grams != 0).to(torch.float32).sum(dim=1)
+
+
+def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
+    """Buckets int32 [B, 5m] of the n-grams that begin at each character, and how many there are."""
+    ideograph = (chars >= 0x3400) & (chars < 0xA000)
+    found, hashed, here = [], torch.zeros_like(chars), chars
+    for n in range(1, LONGEST + 1):
+        hashed = (hashed * _STEP + here % BUCKETS + n) % BUCKETS
+        wanted = ideograph & (here != 0) if n == 1 else here != 0
+        if n > 3:
+            wanted = wanted & ~ideograph
+        found.append(torch.where(wanted, hashed + 1, 0))
+        here = nn.functional.pad(here[:, 1:], (0, 1))
+    grams = torch.cat(found, dim=1)
+    return grams, (grams != 0).to(torch.float32).sum(dim=1)
+
+
+class JoinedTower(nn.Module):
+    """The encoder's tokens, then the bag's."""
+
+    inputs = ("ids", "words", "chars")
+
+    def __init__(self, encoder: EncoderTower, bag: BagTower) -> None:
+        super().__init__()
+        self.encoder, self.bag = encoder, bag
+
+    def forward(self, ids: Tensor, words: Tensor, chars: Tensor) -> Tensor:
+        """→ float32 [B, K of both, D]."""
+        return torch.cat([self.encoder(ids), self.bag(words, chars)], dim=1)

@@ -1,0 +1,1 @@
+"""The starter's text tower: real data, sentences of our own, teachers, and how it is learnt from them."""
