@@ -75,12 +75,26 @@ def smallest(sets: Iterable[frozenset[str]]) -> Evidence:
     return tuple(sorted(least, key=lambda s: sorted(map(MODALITIES.index, s))))
 
 
-def divide(rows: Iterable[Row]) -> None:
-    """Give rows without a split one: 80 % train, 10 % calibrate, 10 % test, by a digest of their group."""
+def divide(rows: Sequence[Row], journal: Journal) -> None:
+    """Give rows without a split one: 80 % train, 10 % calibrate, 10 % test, by a digest of their group.
+
+    Where files name splits but none to calibrate or to test on, one in ten of the groups that are trained on
+    is set aside for it.
+    """
+    named = {row.split for row in rows if row.split}
     for row in rows:
         if not row.split:
-            share = int(digest(f"split {row.group}"), 16) % 10
-            row.split = "test" if share == 0 else "calibrate" if share == 1 else "train"
+            row.split = ("test", "calibrate")[_place(row)] if _place(row) < 2 else "train"
+    for place, name in enumerate(("test", "calibrate")):
+        if "train" in named and name not in {row.split for row in rows}:
+            for row in rows:
+                if row.split == "train" and _place(row) == place:
+                    row.split = name
+                    journal.count(f"taken from `train` for `{name}`, which no row is in")
+
+
+def _place(row: Row) -> int:
+    return int(digest(f"split {row.group}"), 16) % 10
 
 
 def parts_of(rows: Sequence[Row], declared: Labels | None) -> tuple[Parts, list[list[int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineError
 from engines.labels import Label, Labels
-from engines.training import building
+from engines.training import building, neighbours
 from engines.training.building import Parts
-from engines.training.grouping import name_groups
+from engines.training.grouping import name_groups, telling
 from engines.training.loaders import Options, read
 from engines.training.rows import Journal, Row
 from engines.training.taxonomy import UNKNOWN
@@ -75,6 +75,21 @@ class Dataset:
     labels: Labels
     notes: tuple[str, ...] = ()
 
+    def pick(self, mask: NDArray[np.bool_], note: str = "") -> Dataset:
+        """The events that ``mask`` bool [events] picks, with the parts that they hold and no others; ``note``
+        is added where some are left out.
+        """
+        events = self.events.where(mask)
+        parts: Parts = ([], [], [])
+        rows = np.full_like(events.rows, -1)
+        for m, own in enumerate(self.parts):
+            here = events.rows[:, m] >= 0
+            used, places = np.unique(events.rows[here, m], return_inverse=True)
+            parts[m].extend(own[k] for k in used)
+            rows[here, m] = places
+        notes = self.notes if mask.all() or not note else (*self.notes, f"{int((~mask).sum())} rows: {note}")
+        return Dataset(parts, replace(events, rows=rows), self.labels, notes)
+
     def save(self, folder: Path, most: int | None = None) -> int:
         """Write ``events.jsonl``, ``labels.yaml`` and ``media/`` so that `load` reads them back; how many."""
         from engines.training.saving import save
@@ -104,13 +119,16 @@ def load(
         journal.check()
     if not rows:
         raise building.nothing(str(path))
-    return made(rows, labels, journal.notes)
+    return made(rows, labels, journal)
 
 
-def made(rows: Sequence[Row], labels: Labels | None = None, notes: tuple[str, ...] = ()) -> Dataset:
-    """The data set of rows; ``labels`` in the place of what they hold. Names their groups and splits."""
-    name_groups(rows)
-    building.divide(rows)
+def made(rows: Sequence[Row], labels: Labels | None = None, journal: Journal | None = None) -> Dataset:
+    """The data set of rows; ``labels`` in the place of what they hold. Names groups, which near-duplicates
+    share, and the splits that are missing.
+    """
+    journal = journal or Journal()
+    name_groups(rows, _near(rows))
+    building.divide(rows, journal)
     parts, places = building.parts_of(rows, labels)
     labels = labels or building.found(rows)
     names = labels.names
@@ -126,7 +144,14 @@ def made(rows: Sequence[Row], labels: Labels | None = None, notes: tuple[str, ..
         polarity=[row.polarity for row in rows],
         severity=[[row.severity.get(name, UNKNOWN) for name in names] for row in rows],
     )
-    return Dataset(parts, events, labels, notes)
+    return Dataset(parts, events, labels, journal.notes)
+
+
+def _near(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows whose texts are alike; beside media only texts long enough to tell."""
+    places = [k for k, row in enumerate(rows) if telling(row)]
+    for a, b in neighbours.pairs([str(rows[k].content["text"]) for k in places]).tolist():
+        yield places[a], places[b]
 
 
 def gather(

@@ -75,6 +75,12 @@ def _keys(row: Row) -> list[tuple[str, str]]:
             out.append((name, digest(content)))
         elif isinstance(content, Path):
             out.append((name, str(content)))
-        elif len(row.content) == 1 or len(content) >= _TELLING:
+        elif telling(row):
             out.append((name, plain(content)))
     return out or [("where", row.where)]
+
+
+def telling(row: Row) -> bool:
+    """Whether the row has a text to be grouped by."""
+    text = row.content.get("text")
+    return isinstance(text, str) and (len(row.content) == 1 or len(text) >= _TELLING)

@@ -99,7 +99,7 @@ class Journal:
             lines.append(f"and {len(self.broken) - SHOWN} more")
         raise EngineError(
             "A row cannot be read" if len(self.broken) == 1 else f"{len(self.broken)} rows cannot be read",
-            why="\n  " + "\n  ".join(lines) + "\n",
+            why="\n  " + "\n  ".join(lines),
             remedy="; ".join([*self._remedies[:3], "or leave such rows out with --skip-broken"]),
         )
 

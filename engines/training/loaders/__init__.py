@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engines.errors import EngineError
-from engines.training.loaders import jsonl
+from engines.training.loaders import clips, jsonl, memes, mvsa, reviews, sentences, toxicity
 from engines.training.loaders.options import Options
 from engines.training.rows import Journal, Row
 
@@ -23,7 +23,13 @@ class Form(NamedTuple):
 
 
 FORMS: Final[dict[str, Form]] = {
+    "memes": Form(memes.sniff, memes.rows, "Hateful Memes: JSON lines of id, img, label, text"),
     "jsonl": Form(jsonl.sniff, jsonl.rows, "events.jsonl: events with `labels`, media by path"),
+    "mvsa": Form(mvsa.sniff, mvsa.rows, "MVSA: labelResultAll.txt and data/<id>.txt, .jpg"),
+    "clips": Form(clips.sniff, clips.rows, "MOSI, MOSEI, CH-SIMS: label.csv and a folder wav"),
+    "toxicity": Form(toxicity.sniff, toxicity.rows, "Jigsaw: comment_text and a column for each kind"),
+    "sentences": Form(sentences.sniff, sentences.rows, "sentiment, labels, text between tabs"),
+    "reviews": Form(reviews.sniff, reviews.rows, "ChnSentiCorp, weibo: label, review"),
 }
 """Every layout by its name, those that are the surest to recognise first."""
 

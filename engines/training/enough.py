@@ -1,0 +1,58 @@
+"""Whether a data set is enough to learn from; everything that is missing is said at once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from engines.errors import EngineError
+from engines.training.dataset import Dataset
+from engines.training.taxonomy import UNKNOWN
+
+LEAST: Final = 8
+"""Events of each class that a label needs to be trained on."""
+
+
+def check(data: Dataset, where: str = "", least: int = LEAST) -> None:
+    """Raise EngineError that lists empty splits, labels of one class, and labels with too few of one."""
+    found = [*_splits(data), *_sentiment(data), *_labels(data, least)]
+    if found:
+        raise EngineError(
+            "These labelled events are not enough to train on", where=where,
+            why="\n  " + "\n  ".join(found),
+            remedy="Add such rows, or leave those labels out of labels.yaml",
+        )  # fmt: skip
+
+
+def _splits(data: Dataset) -> list[str]:
+    return [
+        f"split `{name}` is empty: {why}"
+        for name, why in (
+            ("train", "nothing to learn from"),
+            ("calibrate", "nothing to fit probabilities on"),
+        )
+        if not len(data.events.of(name))
+    ]
+
+
+def _sentiment(data: Dataset) -> list[str]:
+    known = data.events.of("train").sentiment
+    classes = np.unique(known[known != UNKNOWN])
+    return ["sentiment has one class only"] if len(classes) == 1 else []
+
+
+def _labels(data: Dataset, least: int) -> list[str]:
+    out = []
+    events = data.events.of("train")
+    for k, name in enumerate(data.labels.names):
+        yes, no = (int((events.labels[:, k] == value).sum()) for value in (1, 0))
+        if not yes + no:
+            out.append(f"label `{name}` is annotated in no training row")
+        elif not yes or not no:
+            out.append(f"label `{name}` has one class only: {yes} rows are 1, {no} are 0")
+        elif min(yes, no) < least:
+            out.append(
+                f"label `{name}` has too few of a class: {yes} rows are 1, {no} are 0, {least} are needed"
+            )
+    return out
