@@ -109,8 +109,13 @@ class Bundle:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions that the bundle is calibrated for."""
-        return tuple(self.calibration)
+        """The precisions that the bundle is calibrated for; where for none, those it may be served at."""
+        return tuple(p for p, fit in self.calibration.items() if fit.calibrated) or tuple(self.calibration)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it was calibrated at all; where not, probabilities are only logits in another form."""
+        return any(fit.calibrated for fit in self.calibration.values())
 
     def graph(self, tower: str, precision: str = "fp32") -> Path:
         """The ONNX file of a tower or the head; the fp32 one where there is none of that precision."""

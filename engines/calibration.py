@@ -1,17 +1,36 @@
-"""From logits to probabilities, per precision and presence pattern."""
+"""From logits to probabilities, per precision and presence pattern, and how far each fit may be trusted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from engines.batch import Float32, UInt8
-from engines.errors import BundleError
+from engines.errors import BundleError, EngineError
+from engines.thresholds import Thresholds
+
+Uncalibrated = Literal["auto", "refuse", "warn"]
+"""What to do about an engine whose precision nothing was fitted for; auto: refuse, unless the whole bundle
+says of itself that it is not calibrated.
+"""
+_ARRAYS: Final = ("temperature", "scale", "bias", "unimodal_temperature")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a fit was made with: the backend whose logits it saw, the SHA-256 of the labelled events, how many
+    of them, and the largest difference that other backends of this precision showed, in a probability.
+    """
+
+    engine: str
+    dataset: str
+    rows: int
+    agrees: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -19,18 +38,23 @@ class Calibration:
     """The fit for one precision; the first axis of the first three is the presence bitmask 0…7.
 
     All float32: ``temperature`` [8], ``scale`` and ``bias`` [8, labels], ``unimodal_temperature`` [3].
+    ``thresholds`` by label, empty where none were worked out; ``calibrated`` is False where nothing was
+    fitted, so that probabilities are only the logits in another form.
     """
 
     temperature: Float32
     scale: Float32
     bias: Float32
     unimodal_temperature: Float32
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    fitted: Fitted | None = None
+    calibrated: bool = True
 
     @classmethod
     def identity(cls, labels: int) -> Calibration:
         """Changes nothing: what a bundle starts from before it is calibrated."""
         one, three = np.ones((8, labels), np.float32), np.ones(3, np.float32)
-        return cls(np.ones(8, np.float32), one, np.zeros_like(one), three)
+        return cls(np.ones(8, np.float32), one, np.zeros_like(one), three, calibrated=False)
 
     def sentiment(self, logits: Float32, presence: UInt8) -> Float32:
         """float32 [rows, 3] probabilities from logits [rows, 3]; `presence` uint8 [rows]."""
@@ -46,31 +70,59 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """The plain form that calibration.json holds."""
-        return {name: np.asarray(value, dtype=np.float64).tolist() for name, value in vars(self).items()}
+        tree: dict[str, Any] = {
+            name: np.asarray(getattr(self, name), dtype=np.float64).tolist() for name in _ARRAYS
+        }
+        tree["calibrated"] = self.calibrated
+        if self.fitted is not None:
+            names = ("engine", "dataset", "rows")
+            tree["fitted"] = {name: getattr(self.fitted, name) for name in names}
+            tree["fitted"]["agrees"] = dict(self.fitted.agrees)
+        if self.thresholds:
+            tree["thresholds"] = {name: each.to_dict() for name, each in self.thresholds.items()}
+        return tree
+
+
+def serving(
+    fits: Mapping[str, Calibration], precision: str, uncalibrated: Uncalibrated = "auto", where: str = ""
+) -> tuple[Calibration, bool]:
+    """The fit that serves a precision, and whether it was made for it; raises EngineError when refused.
+
+    A fit that was made for another precision keeps no thresholds: what they promise was measured there.
+    """
+    fit = fits.get(precision)
+    if fit is not None and fit.calibrated:
+        return fit, True
+    if not tolerated(fits, uncalibrated):
+        known = [name for name, each in fits.items() if each.calibrated]
+        raise EngineError(
+            "The bundle has no calibration for this precision",
+            where=where,
+            why=f"it is calibrated for {', '.join(known) or 'none'}, not for {precision}",
+            remedy=(f"Set engine.precision to {' or '.join(known)}, calibrate" if known else "Calibrate")
+            + " the bundle with `tidegate bundle calibrate`, or set engine.uncalibrated: warn",
+        )
+    nearest = fit or fits.get("fp32") or next(iter(fits.values()))
+    return replace(nearest, thresholds={}), False
+
+
+def tolerated(fits: Mapping[str, Calibration], uncalibrated: Uncalibrated = "auto") -> bool:
+    """Whether a precision without a fit of its own may be served, with a warning."""
+    marked = not any(fit.calibrated for fit in fits.values())
+    return uncalibrated == "warn" or (uncalibrated == "auto" and marked)
 
 
 def parse(data: bytes, labels: int, where: str = "calibration.json") -> dict[str, Calibration]:
     """Read the bytes of a calibration.json for so many labels; raises BundleError."""
-    shapes = {"temperature": (8,), "scale": (8, labels), "bias": (8, labels), "unimodal_temperature": (3,)}
     try:
         tree = json.loads(data)["precisions"]
-        fits = {
-            str(precision): Calibration(**{name: np.asarray(fit[name], dtype=np.float32) for name in shapes})
-            for precision, fit in tree.items()
-        }
+        fits = {str(precision): _fit(entry) for precision, entry in tree.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _bad(where, f"it is malformed: {error!r}") from error
     if not fits:
         raise _bad(where, "it names no precision")
     for precision, fit in fits.items():
-        for name, shape in shapes.items():
-            array = getattr(fit, name)
-            if array.shape != shape or not np.isfinite(array).all():
-                raise _bad(
-                    where, f"{precision}.{name} must be finite numbers of shape {shape}, not {array.shape}"
-                )
-        if min(fit.temperature.min(), fit.unimodal_temperature.min()) <= 0:
-            raise _bad(where, f"{precision} has a temperature that is not above 0")
+        _check(fit, labels, where, precision)
     return fits
 
 
@@ -89,6 +141,32 @@ def softmax(logits: Float32) -> Float32:
 def sigmoid(logits: Float32) -> Float32:
     """Logistic function that does not overflow, in float32."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), dtype=np.float32)
+
+
+def _fit(entry: Mapping[str, Any]) -> Calibration:
+    fitted = entry.get("fitted")
+    return Calibration(
+        **{name: np.asarray(entry[name], dtype=np.float32) for name in _ARRAYS},
+        thresholds={str(k): Thresholds.from_dict(each) for k, each in entry.get("thresholds", {}).items()},
+        fitted=None if fitted is None else _fitted(fitted),
+        calibrated=bool(entry.get("calibrated", True)),
+    )
+
+
+def _fitted(entry: Mapping[str, Any]) -> Fitted:
+    agrees = {str(name): float(value) for name, value in entry.get("agrees", {}).items()}
+    return Fitted(str(entry["engine"]), str(entry["dataset"]), int(entry["rows"]), agrees)
+
+
+def _check(fit: Calibration, labels: int, where: str, precision: str) -> None:
+    shapes = ((8,), (8, labels), (8, labels), (3,))
+    for name, shape in zip(_ARRAYS, shapes, strict=True):
+        array = getattr(fit, name)
+        if array.shape != shape or not np.isfinite(array).all():
+            why = f"{precision}.{name} must be finite numbers of shape {shape}, not {array.shape}"
+            raise _bad(where, why)
+    if min(fit.temperature.min(), fit.unimodal_temperature.min()) <= 0:
+        raise _bad(where, f"{precision} has a temperature that is not above 0")
 
 
 def _bad(where: str, why: str) -> BundleError:

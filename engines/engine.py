@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from engines import golden
+from engines import calibration, golden
 from engines.batch import Batch, Example, Float32, Outputs
 from engines.bundle import GRAPHS, Bundle
+from engines.calibration import Uncalibrated
 from engines.combine import HeadRows, combinations, largest, mean, subpatterns
 from engines.errors import BundleError, EngineError
 from engines.head import Head, Logits
@@ -23,6 +24,7 @@ from engines.sessions.base import Session
 from engines.sessions.choose import AUTO, BACKENDS, EngineChoice, Measured, choose
 from engines.sessions.host import cpu_name, usable_cores
 from engines.sessions.timed import Timed
+from engines.thresholds import Thresholds
 from engines.towers import Budget, Towers
 
 
@@ -38,6 +40,8 @@ class EngineInfo:
     backend: str
     synthetic: tuple[str, ...]
     why: str = ""
+    calibrated: bool = True
+    """Whether the probabilities were fitted for this very precision."""
 
 
 class Engine(Protocol):
@@ -51,6 +55,11 @@ class Engine(Protocol):
     @property
     def labels(self) -> Labels:
         """The columns of `Outputs`."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, Thresholds]:
+        """What calibration found by label, for policies; empty where it found nothing for this precision."""
         ...
 
     @property
@@ -87,25 +96,22 @@ class FusedEngine:
         threads: int = 0,
         budget: Budget | None = None,
         contributions: bool = True,
+        uncalibrated: Uncalibrated = "auto",
     ) -> None:
         backend = BACKENDS[choice.backend]
-        fit = bundle.calibration.get(choice.precision)
-        if fit is None:
-            raise EngineError(
-                "The bundle has no calibration for this precision",
-                where=bundle.name,
-                why=f"it has none for {choice.precision}",
-                remedy=f"Use one of {', '.join(bundle.precisions)}, or calibrate the bundle",
-            )
+        fit, calibrated = calibration.serving(
+            bundle.calibration, choice.precision, uncalibrated, where=bundle.name
+        )
         threads = threads or usable_cores()
         self.labels, self.preprocess = bundle.labels, bundle.preprocess
         self.info = EngineInfo(
             bundle.name, bundle.version, bundle.digest, choice.backend, choice.precision,
             f"{backend.describe()}, {threads} threads, {cpu_name()}", bundle.synthetic, choice.why,
+            calibrated,
         )  # fmt: skip
         budget = budget or Budget(rate=bundle.preprocess.audio.rate)
         self._golden = bundle.golden if choice.backend in AUTO else None  # only models can be checked
-        self._calibration = fit
+        self._calibration, self.thresholds = fit, fit.thresholds
         self._contributions = contributions
         lanes = lanes_for(bundle.graph_bytes(choice.precision), threads)
         self._lanes = Lanes(lanes)
@@ -225,22 +231,29 @@ def open_engine(
     image_rows: int = 32,
     audio_seconds: float = 60.0,
     contributions: bool = True,
+    uncalibrated: Uncalibrated = "auto",
 ) -> FusedEngine:
-    """Open a bundle, verified, on the backend pinned or fastest here; raises EngineError."""
+    """Open a bundle, verified, on the backend pinned or fastest here; raises EngineError.
+
+    ``uncalibrated`` says what to do about a precision that the bundle is not calibrated for.
+    """
     if not isinstance(bundle, Bundle):
         bundle = Bundle.load(bundle)
     found, threads = bundle, threads or usable_cores()
     budget = Budget(tokens, image_rows, audio_seconds, bundle.preprocess.audio.rate)
 
     def trial(backend: str, precision: str, seconds: float) -> Measured:
-        engine = FusedEngine(found, EngineChoice(backend, precision), threads=threads, budget=budget)
+        tried = EngineChoice(backend, precision)
+        engine = FusedEngine(found, tried, threads=threads, budget=budget, uncalibrated=uncalibrated)
         try:
             return Measured(error=engine.golden_error(), seconds=engine.time(seconds / 2))
         finally:
             engine.close()
 
-    choice = choose(found, backend, precision, threads, trial)
-    return FusedEngine(found, choice, threads=threads, budget=budget, contributions=contributions)
+    choice = choose(found, backend, precision, threads, trial, uncalibrated)
+    return FusedEngine(
+        found, choice, threads=threads, budget=budget, contributions=contributions, uncalibrated=uncalibrated
+    )
 
 
 def _check_grades(bundle: Bundle, nothing: Logits) -> None:

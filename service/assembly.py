@@ -39,7 +39,14 @@ def open_scoring(
         engine.warm_up()
         intake = Intake(text_encoder(spec.text), pool, limits)
         wanted = settings.engine.contributions
-        scorer = Scorer(engine.labels, engine.info, policy, fits=fits, contributions=wanted)
+        scorer = Scorer(
+            engine.labels,
+            engine.info,
+            policy,
+            thresholds=engine.thresholds,
+            fits=fits,
+            contributions=wanted,
+        )
         yield Scoring(intake, engine, scorer)
 
 
@@ -49,6 +56,7 @@ def engine_of(bundle: Bundle, settings: EngineSettings) -> Engine:
         bundle,
         backend=settings.backend,
         precision=settings.precision,
+        uncalibrated=settings.uncalibrated,
         threads=settings.threads,
         tokens=settings.tokens,
         image_rows=settings.image_rows,

@@ -103,6 +103,9 @@ class EngineSettings(Section):
     """auto measures once on this machine and keeps the answer."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto chooses among those that the bundle is calibrated for."""
+    uncalibrated: Literal["auto", "refuse", "warn"] = "auto"
+    """At a precision without calibration: refuse to start, or warn and score with the nearest; auto: refuse,
+    but serve a bundle that says of itself that it is not calibrated, with a warning."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads for inference; 0: all cores."""
     tokens: Annotated[int, Field(ge=64)] = 4096

@@ -105,12 +105,18 @@ def describe(info: EngineInfo, policy: Policy, metrics: Metrics) -> None:
     metrics.build_info.labels(version("tidegate")).set(1)
     metrics.bundle_info.labels(info.digest).set(1)
     metrics.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
+    metrics.engine_calibrated.set(info.calibrated)
     fields = {"bundle": info.bundle, "engine": info.engine, "precision": info.precision, "why": info.why}
     log.info("engine ready", extra={"fields": fields | {"policy": policy.reference}})
     if info.synthetic:
         log.warning(
             "this bundle learnt from generated data only: do not moderate people with it",
             extra={"fields": {"modalities": list(info.synthetic)}},
+        )
+    if not info.calibrated:
+        log.warning(
+            "this bundle is not calibrated for this precision: its probabilities and thresholds mean little",
+            extra={"fields": {"bundle": info.bundle, "precision": info.precision}},
         )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
+from service.calibrated import unmet
 from service.config import Settings
 from service.document import Document
 from service.errors import ConfigError
@@ -135,14 +136,32 @@ def _policy_and_bundle(settings: Settings, source: Source) -> Iterator[Finding]:
         yield from _precision(settings, source, bundle)
         if policy is not None and settings.policy is not None:
             yield from unknown_labels(policy, document, bundle.labels.names)
+            yield from _thresholds(policy, document, settings, bundle)
+
+
+def _thresholds(
+    policy: PolicyFile, document: Document, settings: Settings, bundle: Bundle
+) -> Iterator[Finding]:
+    """What the policy leaves to the bundle and the bundle has not, at any precision that may be chosen."""
+    precisions = {p for p in bundle.precisions if settings.engine.precision in ("auto", p)}
+    fits = [bundle.calibration[p].thresholds for p in sorted(precisions)] or [{}]
+    found = (unmet(policy, document, bundle.labels.names, thresholds) for thresholds in fits)
+    yield from dict.fromkeys(finding for each in found for finding in each)
 
 
 def _precision(settings: Settings, source: Source, bundle: Bundle) -> Iterator[Finding]:
-    precision = settings.engine.precision
-    if precision not in ("auto", *bundle.precisions):
+    precision, allowed = settings.engine.precision, settings.engine.uncalibrated
+    known = f"it is calibrated for {', '.join(bundle.precisions)}"
+    if not bundle.calibrated:
+        what = f"bundle '{bundle.name}' is not calibrated"
+        remedy = "Calibrate it: tidegate bundle calibrate, on labelled events of yours"
+        level = error if allowed == "refuse" else warning
+        yield level(source.where("bundle"), what, "its probabilities mean little", remedy)
+    elif precision not in ("auto", *bundle.precisions):
         what = f"engine.precision: {precision} is not one of bundle '{bundle.name}'"
-        why = f"it is calibrated for {', '.join(bundle.precisions)}"
-        yield error(source.where("engine", "precision"), what, why, "Set auto, or one of these")
+        remedy = "Set auto, or one of these, or calibrate it for this one"
+        level = warning if allowed == "warn" else error
+        yield level(source.where("engine", "precision"), what, known, remedy)
 
 
 def unknown_labels(policy: PolicyFile, document: Document, names: Iterable[str]) -> Iterator[Finding]:

@@ -178,6 +178,9 @@ class Metrics:
         self.engine_info = self._gauge(
             "engine_info", "What runs the bundle.", "engine", "precision", "backend", "crc"
         )
+        self.engine_calibrated = self._gauge(
+            "engine_calibrated", "1 where the bundle is calibrated for the precision that runs, else 0."
+        )
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the series of a partition that is not ours any more."""

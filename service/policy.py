@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from engines.labels import Label, Labels, enough
+from engines.thresholds import Thresholds
+from service.calibrated import resolved, unmet
+from service.findings import refuse_errors
 from service.policy_file import Action, PolicyFile, read_policy
 
 STRICTNESS: Final[dict[Action, int]] = {"allow": 0, "review": 1, "block": 2}
@@ -58,9 +61,13 @@ class Policy:
         """`name@` and the first twelve digits of the digest, which does not depend on the file's layout."""
         return f"{self.name}@{self.digest[:12]}"
 
-    def bind(self, labels: Labels) -> Judge:
-        """Precompute the thresholds for a bundle's labels."""
-        return Judge(self, labels)
+    def bind(self, labels: Labels, thresholds: Mapping[str, Thresholds] | None = None) -> Judge:
+        """Precompute the thresholds for a bundle's labels, with what its calibration found for them.
+
+        Raises Refused where the policy leaves a threshold to the bundle, and the bundle has none.
+        """
+        refuse_errors(unmet(self.file, None, labels.names, thresholds or {}))
+        return Judge(self, labels, thresholds or {})
 
 
 class _Bound(NamedTuple):
@@ -77,8 +84,8 @@ class _Bound(NamedTuple):
 class Judge:
     """A policy bound to the labels of one bundle."""
 
-    def __init__(self, policy: Policy, labels: Labels) -> None:
-        self._rules = tuple(_bound(policy.file, label) for label in labels.labels)
+    def __init__(self, policy: Policy, labels: Labels, thresholds: Mapping[str, Thresholds]) -> None:
+        self._rules = tuple(_bound(policy.file, label, thresholds.get(label.name)) for label in labels.labels)
         self._lowest = tuple(min(rule.review, rule.block) for rule in self._rules)
 
     def decide(self, probabilities: Sequence[float], tried: int = 0) -> Decision:
@@ -105,12 +112,13 @@ class Judge:
         return Reason(rule.name, probability, rule.review, "review")
 
 
-def _bound(file: PolicyFile, label: Label) -> _Bound:
+def _bound(file: PolicyFile, label: Label, found: Thresholds | None) -> _Bound:
     rule = file.rule(label.name)
+    review, block = resolved(rule, found)
     return _Bound(
         label.name,
-        inf if rule.review is None else rule.review,
-        inf if rule.block is None else rule.block,
+        inf if review is None else review,
+        inf if block is None else block,
         rule.not_evaluated.absent,
         rule.not_evaluated.failed,
         tuple(enough(label.evidence, tried) for tried in range(8)),

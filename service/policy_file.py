@@ -7,14 +7,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.document import Document, Key, parse_document, read_document
 from service.findings import Finding, Refused, did_you_mean, expected, remedy_for
 
 Action = Literal["allow", "review", "block"]
-Threshold = Annotated[float, Field(ge=0, le=1, strict=True)] | None
+CALIBRATED: Final = "calibrated"
+"""A threshold that the bundle's calibration worked out for the label, at the precision that scores."""
+Threshold = (
+    Annotated[
+        Annotated[float, Field(ge=0, le=1, strict=True), Tag("number")]
+        | Annotated[Literal["calibrated"], Tag("word")],
+        Discriminator(lambda value: "word" if value == CALIBRATED else "number"),
+    ]
+    | None
+)
 BUILT_IN: Final = "the built-in policy"
 EXAMPLE: Final = "`tidegate create policy` prints an example"
 
@@ -35,7 +44,9 @@ class NotEvaluated(Part):
 
 
 class Rule(Part):
-    """Thresholds of a label: a probability at or over one takes its action; null: never."""
+    """Thresholds of a label: a probability at or over one takes its action; null: never; `calibrated`: as
+    the bundle's calibration found it.
+    """
 
     review: Threshold = None
     block: Threshold = None
@@ -101,7 +112,7 @@ def read_policy(path: Path | None, besides: Path | None = None) -> tuple[PolicyF
 def _contradictions(file: PolicyFile, document: Document) -> Iterator[Finding]:
     for key in (None, *file.labels):
         rule = file.default if key is None else file.rule(key)
-        if rule.review is not None and rule.block is not None and rule.block < rule.review:
+        if isinstance(rule.review, float) and isinstance(rule.block, float) and rule.block < rule.review:
             name = f"labels.{key}" if key else "default"
             where = document.where(("labels", key) if key else ("default",))
             what = f"'{name}' blocks at {rule.block} and reviews only at {rule.review}"
@@ -110,6 +121,8 @@ def _contradictions(file: PolicyFile, document: Document) -> Iterator[Finding]:
 
 def _explained(error: ErrorDetails, document: Document) -> Finding:
     loc: Key = tuple(part for part in error["loc"] if part != "[key]")
+    if loc[-1:] == ("number",) and loc[-2] in ("review", "block"):
+        loc = loc[:-1]  # which form of a threshold was tried; nobody wrote that
     name, where = ".".join(map(str, loc)) or "policy", document.where(loc)
     if error["type"] == "extra_forbidden":
         near = did_you_mean(str(loc[-1]), _keys(loc))
@@ -124,7 +137,9 @@ def _explained(error: ErrorDetails, document: Document) -> Finding:
         )
     value = error["input"]
     why = expected(error["type"], error.get("ctx", {}), error["msg"])
-    remedy = "Use a number from 0 to 1, or null for never" if str(loc[-1]) in ("review", "block") else ""
+    remedy = ""
+    if str(loc[-1]) in ("review", "block"):
+        remedy = f"Use a number from 0 to 1, null for never, or {CALIBRATED}"
     if error["type"] == "literal_error" and isinstance(value, str):
         remedy = did_you_mean(
             value, ("enforce", "shadow") if loc[-1] == "mode" else ("allow", "review", "block")

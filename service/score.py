@@ -7,7 +7,7 @@ the two together.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import itemgetter
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from engines.batch import MODALITIES, SENTIMENTS, Float32, Outputs
 from engines.labels import Label, Labels, enough
 from engines.shapley import values
+from engines.thresholds import Thresholds
 from service.errors import RecordError
 from service.policy import Decision, Policy, Reason
 from service.record import Record
@@ -77,7 +78,8 @@ class _Rows:
 class Scorer:
     """Builds the score records of one engine under one policy; used by one thread at a time.
 
-    `fits` is the largest record that the output topic takes, in bytes of key, value and headers; with
+    `thresholds` are those of the engine's calibration, for policies that leave them to it; `fits` is the
+    largest record that the output topic takes, in bytes of key, value and headers; with
     `contributions` off, all shares are null.
     """
 
@@ -87,10 +89,11 @@ class Scorer:
         info: EngineInfo,
         policy: Policy,
         *,
+        thresholds: Mapping[str, Thresholds] | None = None,
         fits: int | None = None,
         contributions: bool = True,
     ) -> None:
-        self._judge = policy.bind(labels)
+        self._judge = policy.bind(labels, thresholds)
         self._policy, self._mode = policy.reference, policy.mode
         self._fits, self._contributions = fits, contributions
         self._names = labels.names
@@ -250,7 +253,8 @@ def _evidence(label: Label) -> tuple[int, ...]:
 
 def _model(info: EngineInfo) -> dict[str, Any]:
     names = ("bundle", "version", "digest", "engine", "precision")
-    return {name: getattr(info, name) for name in names} | {"synthetic": list(info.synthetic)}
+    said = {name: getattr(info, name) for name in names}
+    return said | {"synthetic": list(info.synthetic), "calibrated": info.calibrated}
 
 
 def _reason(reason: Reason) -> dict[str, Any]:

@@ -137,6 +137,8 @@ class Model(Part):
     precision: str
     synthetic: list[Modality]
     """Modalities that were trained on generated data only."""
+    calibrated: bool
+    """Whether the probabilities were fitted for this precision; where not, they mean little."""
 
 
 class TimingsModel(Part):

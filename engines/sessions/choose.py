@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from engines.bundle import Bundle
+from engines.calibration import Uncalibrated, tolerated
 from engines.errors import EngineError
 from engines.golden import bound
 from engines.sessions import fake, onnxruntime, openvino
@@ -22,6 +23,8 @@ BACKENDS: Final = {b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fa
 """Every backend by name."""
 AUTO: Final = ("onnxruntime", "openvino")
 """Those that `auto` measures."""
+PRECISIONS: Final = ("fp32", "bf16")
+"""Every precision that some backend computes at."""
 SECONDS: Final = 2.0
 """What measuring may take; what was not reached by then is not chosen."""
 
@@ -49,12 +52,19 @@ Trial = Callable[[str, str, float], Measured]
 """Try (backend, precision) for about so many seconds; raises EngineError."""
 
 
-def choose(bundle: Bundle, backend: str, precision: str, threads: int, trial: Trial) -> EngineChoice:
+def choose(
+    bundle: Bundle,
+    backend: str,
+    precision: str,
+    threads: int,
+    trial: Trial,
+    uncalibrated: Uncalibrated = "auto",
+) -> EngineChoice:
     """The fastest pair within the error bound, among those that pins and calibration leave.
 
     Raises EngineError where nothing is left.
     """
-    pairs = candidates(bundle, backend, precision)
+    pairs = candidates(bundle, backend, precision, uncalibrated)
     if len(pairs) == 1:
         pinned = "auto" not in (backend, precision)
         return EngineChoice(*pairs[0], "pinned" if pinned else "the only one possible here")
@@ -67,16 +77,28 @@ def choose(bundle: Bundle, backend: str, precision: str, threads: int, trial: Tr
     return known
 
 
-def candidates(bundle: Bundle, backend: str, precision: str) -> list[Pair]:
-    """The (backend, precision) pairs that can run here; raises EngineError where none can."""
+def able(bundle: Bundle, precisions: Sequence[str] = PRECISIONS) -> list[Pair]:
+    """Every (backend, precision) that this machine can run the bundle at, calibrated or not."""
+    here = [BACKENDS[name] for name in AUTO if BACKENDS[name].missing() is None]
+    return [(each.name, p) for p in precisions for each in here if _can(each, bundle, p)]
+
+
+def candidates(
+    bundle: Bundle, backend: str, precision: str, uncalibrated: Uncalibrated = "auto"
+) -> list[Pair]:
+    """The (backend, precision) pairs that can run here; raises EngineError where none can.
+
+    A precision that the bundle is not calibrated for is taken only where it is pinned and tolerated.
+    """
     if backend != "auto" and backend not in BACKENDS:
         raise _impossible(
             f"there is no backend {backend}", f"Set engine.backend to auto or one of {_names()}"
         )
-    if precision not in ("auto", *bundle.precisions):
+    strange = precision not in ("auto", *bundle.precisions)
+    if strange and not (precision in PRECISIONS and tolerated(bundle.calibration, uncalibrated)):
         raise _impossible(
             f"{bundle.name} is not calibrated for {precision}, only for {', '.join(bundle.precisions)}",
-            "Set engine.precision to auto, or calibrate the bundle for it",
+            "Set engine.precision to auto, calibrate the bundle for it, or set engine.uncalibrated: warn",
         )
     wanted = bundle.precisions if precision == "auto" else (precision,)
     pairs, reasons = [], []

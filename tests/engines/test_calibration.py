@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engines.calibration import Calibration, dump, parse, sigmoid, softmax
-from engines.errors import BundleError
+from engines.calibration import Calibration, Fitted, dump, parse, serving, sigmoid, softmax
+from engines.errors import BundleError, EngineError
+from engines.thresholds import Thresholds
 
 LOGITS = np.array([[1.0, 0.0, -1.0]], np.float32)
+NONE = Thresholds(why="nothing to promise")
 TEXT, IMAGE = np.array([1], np.uint8), np.array([2], np.uint8)
 
 
@@ -53,6 +56,48 @@ def test_what_is_written_is_read_back(tmp_path: Path):
     np.testing.assert_array_equal(read["fp32"].bias, fit.bias)
 
 
+def test_what_was_promised_and_on_what_is_read_back(tmp_path: Path):
+    found = {"hate": Thresholds(0.2, None, 0.97, None, 0.9, 0.95, 400, 40, "too few"), "spam/ads": NONE}
+    fitted = Fitted("onnxruntime", "ab" * 32, 400, {"openvino": 1e-6})
+    fit = replace(Calibration.identity(2), thresholds=found, fitted=fitted, calibrated=True)
+    dump(tmp_path / "calibration.json", {"fp32": fit})
+    read = parse((tmp_path / "calibration.json").read_bytes(), 2)["fp32"]
+    assert (read.thresholds, read.fitted, read.calibrated) == (found, fitted, True)
+
+
+def test_a_file_from_before_there_were_thresholds_counts_as_calibrated():
+    old = {name: value for name, value in Calibration.identity(2).to_dict().items() if name != "calibrated"}
+    assert parse(json.dumps({"precisions": {"fp32": old}}).encode(), 2)["fp32"].calibrated
+
+
+FITTED, RAW = replace(Calibration.identity(2), calibrated=True), Calibration.identity(2)
+
+
+def test_a_precision_with_a_fit_is_served_with_it():
+    assert serving({"fp32": RAW, "bf16": FITTED}, "bf16") == (FITTED, True)
+
+
+@pytest.mark.parametrize("uncalibrated", ["auto", "refuse"])
+@pytest.mark.parametrize("fits", [{"fp32": FITTED}, {"fp32": FITTED, "bf16": RAW}])
+def test_a_precision_without_a_fit_is_refused(fits, uncalibrated):
+    with pytest.raises(EngineError, match="calibrated for fp32, not for bf16") as caught:
+        serving(fits, "bf16", uncalibrated)
+    assert "engine.uncalibrated: warn" in caught.value.remedy
+
+
+def test_tolerated_it_is_served_with_the_nearest_fit_and_without_its_thresholds():
+    fit, own = serving({"fp32": replace(FITTED, thresholds={"hate": NONE})}, "bf16", "warn")
+    assert fit.scale is FITTED.scale
+    assert not own
+    assert not fit.thresholds
+
+
+def test_a_bundle_that_says_it_is_not_calibrated_is_served_unless_that_is_refused():
+    assert serving({"fp32": RAW}, "fp32")[1] is False
+    with pytest.raises(EngineError, match="calibrated for none"):
+        serving({"fp32": RAW}, "fp32", "refuse")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -60,6 +105,9 @@ def test_what_is_written_is_read_back(tmp_path: Path):
         ({"temperature": [0.0] * 8}, "above 0"),
         ({"scale": [[1.0, float("nan")]] * 8}, "finite"),
         ({"bias": "none"}, "malformed"),
+        ({"fitted": {"engine": "x"}}, "malformed"),
+        ({"thresholds": {"hate": NONE.to_dict() | {"review": 1.5}}}, "from 0 to 1"),
+        ({"thresholds": {"hate": NONE.to_dict() | {"review": 0.9, "block": 0.5}}}, "reviews only at"),
     ],
 )
 def test_a_wrong_fit_is_refused_with_the_reason(change: dict, why: str):

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from engines.calibration import Calibration, dump
 from service.cli.main import run
 from service.doctor import Result, doctor, exit_code, replication
 from service.errors import Exit
 from service.kafka.admin import Facts, Topic
 from service.load import load
+from tests.tiny_bundle import LABELS, seal
 
 
 @pytest.fixture
@@ -78,6 +80,15 @@ def test_a_tampered_bundle_is_a_configuration_error(tiny, silent, tmp_path):
     found = by_name(doctor(settings(copy, silent), seconds=2.0))
     assert (found["engine"].state, found["engine"].exit_code) == ("FAIL", Exit.CONFIG)
     assert "labels.yaml" in found["engine"].detail
+
+
+def test_a_bundle_that_was_never_calibrated_is_a_warning(tiny, silent, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "bundle")
+    dump(copy / "calibration.json", {"fp32": Calibration.identity(len(LABELS))})
+    seal(copy)
+    found = [r for r in doctor(settings(copy, silent), seconds=2.0) if "not calibrated" in r.detail]
+    assert [(result.name, result.state) for result in found] == [("engine", "WARN")]
+    assert found[0].remedy
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import sys
 
 import pytest
 
+from engines.calibration import Calibration, dump
 from service.cli.check import findings_of
 from service.cli.main import run
 from service.findings import Refused, refuse_errors
 from service.lint import is_loopback, lint
 from service.load import read
 from tests.harness import ROOT, environment
+from tests.tiny_bundle import LABELS, seal
 
 POLICY = "name: x\nmode: enforce\ndefault: {review: 0.5, block: 0.9}\nlabels:\n"
 
@@ -84,6 +86,10 @@ ERRORS = {
     "policy missing": (["policy=/no/policy.yaml"], "policy cannot be read"),
     "bundle missing": (["bundle=/no/bundle"], "There is no bundle"),
     "precision not calibrated": (["engine.precision=bf16"], "calibrated for fp32"),
+    "precision not calibrated, refused": (
+        ["engine.precision=bf16", "engine.uncalibrated=refuse"],
+        "calibrated for fp32",
+    ),
 }
 REMOTE = "kafka.bootstrap_servers=b:1"
 WARNINGS = {
@@ -100,6 +106,10 @@ WARNINGS = {
     "bytes over buffer": (["limits.cycle_bytes=200000000"], "cycle_bytes is more than limits.buffer_bytes"),
     "drain over grace": (["limits.drain_seconds=30"], "drain_seconds is more than limits.grace_seconds"),
     "short grace": (["limits.grace_seconds=12", "limits.cycle_seconds=5"], "short for cycles of 5"),
+    "precision not calibrated, tolerated": (
+        ["engine.precision=bf16", "engine.uncalibrated=warn"],
+        "calibrated for fp32",
+    ),
     "age without action": (["limits.event_age_action=drop"], "event_age is not set"),
 }
 
@@ -178,6 +188,32 @@ def test_rules_for_labels_that_the_bundle_lacks_are_found(findings, tmp_path):
     assert [finding.level for finding in found] == ["error", "warning"]
     assert "'hat'" in found[0].what
     assert "'hate'" in found[0].remedy
+
+
+@pytest.fixture
+def raw(tiny, tmp_path):
+    """A bundle that was never calibrated."""
+    folder = shutil.copytree(tiny, tmp_path / "raw")
+    dump(folder / "calibration.json", {"fp32": Calibration.identity(len(LABELS))})
+    seal(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("uncalibrated", "level"), [("auto", "warning"), ("refuse", "error")])
+def test_a_bundle_that_was_never_calibrated_is_found(findings, raw, uncalibrated, level):
+    found = findings(f"engine.uncalibrated={uncalibrated}", bundle=raw)
+    assert [finding.level for finding in found] == [level]
+    assert "bundle calibrate" in found[0].remedy
+
+
+def test_thresholds_that_the_policy_wants_and_the_bundle_lacks_are_found(findings, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY + "  hate: {review: calibrated}\n  spam/*: {block: calibrated}\n")
+    found = findings(f"policy={file}")
+    assert [finding.level for finding in found] == ["error", "warning"]
+    assert "hate" in found[0].what
+    assert found[0].where.endswith("policy.yaml:5:3")
+    assert "spam/ads" in found[1].what
 
 
 def test_one_flipped_byte_in_the_bundle_is_found(findings, tiny, tmp_path):

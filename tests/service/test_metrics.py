@@ -21,6 +21,7 @@ counter   deadletters_total                    class reason
 counter   decisions_total                      action policy mode
 histogram drain_seconds
 histogram end_to_end_seconds
+gauge     engine_calibrated
 counter   engine_fallbacks_total               from to
 gauge     engine_info                          engine precision backend crc
 counter   errors_total                         stage type

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from engines.labels import Label, Labels
+from engines.thresholds import Thresholds
 from service.errors import ConfigError
 from service.findings import Refused
 from service.policy import Policy
@@ -143,6 +144,48 @@ def test_never_and_unset_have_different_digests(tmp_path):
     assert policy(tmp_path, SIMPLE).digest != policy(tmp_path, SIMPLE + "  meme: {block: null}\n").digest
 
 
+FOUND = {
+    "harassment": Thresholds(review=0.4, block=0.8),
+    "meme": Thresholds(review=0.3, why="12 of 300 events are positive, too few to promise a precision"),
+}
+CALIBRATED = "name: x\nmode: enforce\ndefault: {review: 0.9}\nlabels:\n"
+
+
+def test_a_threshold_may_be_left_to_the_bundles_calibration(tmp_path):
+    text = CALIBRATED + "  harassment: {review: calibrated, block: calibrated}\n"
+    judge = policy(tmp_path, text).bind(LABELS, FOUND)
+    assert judge.decide((0.39, 0.1, 0.1, 0.1)).action == "allow"
+    assert judge.decide((0.4, 0.1, 0.1, 0.1)).action == "review"
+    decision = judge.decide((0.8, 0.1, 0.1, 0.1))
+    assert (decision.action, decision.reasons[0].threshold) == ("block", 0.8)
+
+
+def test_one_of_a_labels_thresholds_may_be_a_number(tmp_path):
+    text = CALIBRATED + "  harassment: {review: 0.2, block: calibrated}\n"
+    assert policy(tmp_path, text).bind(LABELS, FOUND).decide((0.2, 0.1, 0.1, 0.1)).action == "review"
+
+
+def test_without_a_calibrated_block_a_label_is_reviewed_and_never_blocked(tmp_path):
+    text = CALIBRATED + "  meme: {review: calibrated, block: calibrated}\n"
+    judge = policy(tmp_path, text).bind(LABELS, FOUND)
+    assert judge.decide((0.1, 0.1, 0.1, 1.0)).action == "review"
+
+
+@pytest.mark.parametrize(
+    ("rule", "found", "says"),
+    [
+        ("{review: calibrated}", {}, "no thresholds"),
+        ("{review: calibrated}", {"meme": Thresholds(block=0.9, why="too few")}, "too few"),
+        ("{review: null, block: calibrated}", FOUND, "12 of 300"),
+    ],
+)
+def test_a_label_that_nothing_would_act_on_is_refused_with_the_reason(tmp_path, rule, found, says):
+    with pytest.raises(Refused, match=says) as caught:
+        policy(tmp_path, CALIBRATED + f"  meme: {rule}\n").bind(LABELS, found)
+    assert "meme" in str(caught.value)
+    assert caught.value.findings[0].remedy
+
+
 def test_the_built_in_policy_is_in_shadow_and_keeps_people_in_reach():
     built_in = Policy.load(None)
     assert built_in.mode == "shadow"
@@ -157,6 +200,7 @@ def test_the_built_in_policy_is_in_shadow_and_keeps_people_in_reach():
         (3, "name: x\nmode: enforce\ndefault: {blok: 0.5}", "Did you mean 'block'?"),
         (3, "name: x\nmode: enforce\ndefault: {review: 1.5}", "from 0 to 1"),
         (3, "name: x\nmode: enforce\ndefault: {review: yes}", "from 0 to 1"),
+        (3, "name: x\nmode: enforce\ndefault: {review: calibratd}", "or calibrated"),
         (3, "name: x\nmode: enforce\ndefault: {review: .nan}", "from 0 to 1"),
         (3, "name: x\nmode: enforce\ndefault: {review: 0.9, block: 0.5}", "block is the stricter action"),
         (
