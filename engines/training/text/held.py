@@ -1,0 +1,52 @@
+"""Rows kept from training: to calibrate on, and to measure; near-duplicates stay together."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from engines.training import neighbours, rows
+from engines.training.taxonomy import UNKNOWN
+from engines.training.text.rows import Row
+
+PUBLIC: Final = 40
+"""One group in so many calibrates, one tests."""
+OWN: Final = 8
+"""The same of our own sentences, which say most about the labels."""
+_SURE: Final = 0.9
+
+
+def divided(texts: Sequence[Row], one_in: int) -> dict[str, list[Row]]:
+    """The rows by split: train, calibrate, test; the first text of near-duplicates decides for all."""
+    first = neighbours.groups([row.text for row in texts])
+    out: dict[str, list[Row]] = {"train": [], "calibrate": [], "test": []}
+    for row, k in zip(texts, first.tolist(), strict=True):
+        place = zlib.crc32(texts[k].text.encode("utf-8", "replace")) % one_in
+        out["calibrate" if place == 0 else "test" if place == 1 else "train"].append(row)
+    return out
+
+
+def labelled(texts: Sequence[Row], split: str) -> list[rows.Row]:
+    """Rows as labelled events: only what their annotators were sure of counts."""
+    return [_event(k, row, split) for k, row in enumerate(texts)]
+
+
+def _event(k: int, row: Row, split: str) -> rows.Row:
+    mood = UNKNOWN
+    if row.sentiment is not None and max(row.sentiment) >= _SURE:
+        mood = int(np.argmax(row.sentiment))
+    marks = {
+        label: round(chance) for label, chance in (row.labels or {}).items() if abs(chance - 0.5) > _SURE / 2
+    }
+    return rows.Row(
+        where=f"{row.source}, row {k}",
+        content={"text": row.text},
+        sentiment=mood,
+        moderation=marks,
+        lang=row.lang,
+        source=row.source,
+        split=split,
+    )
