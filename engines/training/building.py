@@ -141,6 +141,8 @@ def _alone(row: Row, name: str, own: set[str]) -> Said:
     return said or Said()
 
 
-def nothing(where: str) -> EngineError:
-    """The error of a file without a row."""
-    return EngineError("There is no event to learn from", where=where, why="no row is there or could be read")
+def nothing(where: str, notes: tuple[str, ...]) -> EngineError:
+    """The error of a file without a row; ``notes`` tell what was left out."""
+    return EngineError(
+        "There is no event to learn from", where=where, why="; ".join(notes) or "no row is there"
+    )

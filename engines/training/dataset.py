@@ -114,11 +114,16 @@ def load(
     if labels is None and beside.is_file():
         labels = Labels.load(beside)
     journal = Journal()
-    rows = building.checked(read(path, form, options or Options(), journal), labels, journal)
+    try:
+        rows = building.checked(read(path, form, options or Options(), journal), labels, journal)
+    except OSError as error:
+        raise EngineError(
+            "Labelled events cannot be read", where=str(error.filename or path), why=str(error.strerror)
+        ) from error
     if not skip_broken:
         journal.check()
     if not rows:
-        raise building.nothing(str(path))
+        raise building.nothing(str(path), journal.notes)
     return made(rows, labels, journal)
 
 

@@ -112,6 +112,10 @@ def sentiment_from(polarity: float) -> int:
 def medium(folder: Path, name: str) -> Path:
     """The file of a medium that a row names, relative to its ``folder``; raises `RowError`."""
     path = folder / name
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than names can be
+        there = False
+    if not there:
         raise RowError(f"there is no file {path}", "Put the missing media where the rows say")
     return path

@@ -103,6 +103,8 @@ def _string(line: Mapping[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise RowError(f"`{name}` is no text: {value!r:.40}")
+    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise RowError(f"`{name}` holds half a character (a lone surrogate)")
     return value
 
 

@@ -38,9 +38,11 @@ def sniff(path: Path) -> bool:
 
 def rows(path: Path, options: Options, journal: Journal) -> Iterator[Row]:
     """One text event for each row; ``options.mapping`` says what values mean, as in ``{"4": "positive"}``."""
+    tables = files(path)
+    fitting = [(file, split) for file, split in tables if len(_found(file)) == 2]
     read = [
         (line, split, *_columns(file))
-        for file, split in files(path)
+        for file, split in fitting or tables
         for line in lines(file, options, journal)
     ]
     scheme = _scheme(Counter(_value(line.cells[label]) for line, _, label, _ in read), options, path)
@@ -59,15 +61,19 @@ def _row(line: Line, label: str, text: str, split: str, scheme: Mapping[str, int
     return Row(line.where, {"text": said}, scheme[value], lang=lang, source=options.source, split=split)
 
 
-def _columns(file: Path) -> tuple[str, str]:
+def _found(file: Path) -> tuple[str, ...]:
     names = header(file)
-    label, text = column(names, LABEL), column(names, TEXT)
-    if not label or not text:
+    return tuple(name for name in (column(names, LABEL), column(names, TEXT)) if name)
+
+
+def _columns(file: Path) -> tuple[str, str]:
+    found, names = _found(file), header(file)
+    if len(found) < 2:
         raise EngineError(
             "A table lacks its columns", where=str(file), why=f"it has {', '.join(names) or 'none'}",
             remedy=f"Name one column {' or '.join(LABEL[:3])} and one {' or '.join(TEXT[:3])}",
         )  # fmt: skip
-    return label, text
+    return found[0], found[1]
 
 
 def _scheme(values: Counter[str], options: Options, path: Path) -> Mapping[str, int]:

@@ -56,16 +56,17 @@ def header(path: Path) -> tuple[str, ...]:
     else:
         text = start.decode("utf-8", "replace")
         text = start.decode("gb18030", "replace") if _ODD in text else text
-    return _columns(text.strip("\r\n\0"))
+    return _columns(_first(text.replace("\0", "")))
 
 
 def lines(file: Path, options: Options, journal: Journal, quoted: bool = True) -> Iterator[Line]:
     """The rows of a table; rows with too few or too many cells go to the journal. Raises EngineError."""
     text = read(file, options.encoding)
-    names = _columns(text.partition("\n")[0].strip("\r"))
+    first = _first(text)
+    names = _columns(first)
     reader = csv.reader(
         io.StringIO(text, newline=""),
-        delimiter=_delimiter(text.partition("\n")[0]),
+        delimiter=_delimiter(first),
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
         strict=quoted,
     )
@@ -134,6 +135,10 @@ def language(text: str, other: str) -> str:
 def _columns(line: str) -> tuple[str, ...]:
     cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
     return tuple(cell.strip().strip("\ufeff").casefold() for cell in cells)
+
+
+def _first(text: str) -> str:
+    return re.split(r"[\r\n]", text, maxsplit=1)[0]
 
 
 def _delimiter(line: str) -> str:

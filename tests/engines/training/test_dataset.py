@@ -105,6 +105,22 @@ def test_all_broken_rows_are_named_at_once_with_their_remedies(tmp_path):
     assert "--skip-broken" in told
 
 
+@pytest.mark.parametrize("image", ["x" * 5000, "a\0b", ".", {"url": "https://a/b.png"}, 7, {"bytes": "?"}])
+def test_no_name_of_a_medium_breaks_more_than_its_row(tmp_path, image):
+    with pytest.raises(EngineError, match="line 1"):
+        load(write(tmp_path, line(image=image)))
+
+
+def test_half_a_character_breaks_its_row(tmp_path):
+    with pytest.raises(EngineError, match="lone surrogate"):
+        load(write(tmp_path, '{"text": "a \\ud83d b", "labels": {"sentiment": "neutral"}}'))
+
+
+def test_where_nothing_is_left_the_first_reason_is_told(tmp_path):
+    with pytest.raises(EngineError, match=r"no event to learn from.*not JSON"):
+        load(write(tmp_path, "{"), skip_broken=True)
+
+
 def test_broken_rows_are_left_out_on_request_and_counted(tmp_path):
     data = load(write(tmp_path, line(), "{", line("b")), skip_broken=True)
     assert len(data.events) == 2

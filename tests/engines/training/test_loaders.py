@@ -101,6 +101,12 @@ def test_a_folder_of_tables_takes_its_splits_from_their_names(tmp_path):
     assert {SPLITS[k] for k in data.events.split} == {"train", "calibrate", "test"}
 
 
+def test_other_files_beside_the_tables_do_no_harm(tmp_path):
+    table(tmp_path / "readme.txt", "Please cite us.")
+    table(tmp_path / "all.csv", *REVIEWS, end="\r")
+    assert len(load(tmp_path).events) == 3
+
+
 def test_a_split_that_no_file_has_is_taken_from_train_and_that_is_said(tmp_path):
     table(tmp_path / "train.csv", "label,text", *(f"{k % 2},word{k} and {k * 7919}" for k in range(200)))
     table(tmp_path / "test.csv", "label,text", "1,held out")
@@ -142,6 +148,20 @@ def test_jigsaws_test_labels_are_joined_and_unscored_comments_left_out(tmp_path)
     assert len(test) == 1
     assert test.labels[0, data.labels.names.index("violence")] == 1
     assert any("no label was scored" in note for note in data.notes)
+
+
+def test_a_sample_of_answers_is_not_taken_for_labels(tmp_path):
+    table(tmp_path / "train.csv", JIGSAW, *(f"{k},comment {k * 7919},0,0,0,0,{k % 2},0" for k in range(9)))
+    table(tmp_path / "test.csv", "id,comment_text", "x,who knows")
+    table(
+        tmp_path / "sample_submission.csv", JIGSAW.replace("comment_text,", ""), "x,0.5,0.5,0.5,0.5,0.5,0.5"
+    )
+    assert len(load(tmp_path).events) == 9
+
+
+def test_comments_without_any_label_say_which_columns_there_may_be(tmp_path):
+    with pytest.raises(EngineError, match="identity_hate"):
+        load(table(tmp_path / "a.csv", "id,comment_text", "x,who knows"), form="toxicity")
 
 
 def test_shares_of_annotators_become_labels_at_a_half(tmp_path):
