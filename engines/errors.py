@@ -47,6 +47,10 @@ class BundleError(EngineError):
     """A bundle that cannot be used."""
 
 
+class DataError(EngineError):
+    """Labelled events that cannot be learnt from, calibrated on or measured with."""
+
+
 class MediaError(EngineError):
     """One item of media cannot be decoded; `detail` is a short hint that never holds payload."""
 

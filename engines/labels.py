@@ -89,6 +89,8 @@ class Labels:
         sentiment = tree.get("sentiment", {})
         if not isinstance(sentiment, dict):
             raise _bad(where, "`sentiment` must be a mapping with `evidence`")
+        if sentiment.get("evidence") == []:  # no evidence is enough: the bundle learnt no sentiment
+            return cls(labels, ())
         return cls(labels, _evidence(sentiment.get("evidence"), "sentiment", where))
 
     def dump(self, path: Path) -> None:

@@ -38,9 +38,13 @@ class Column:
         return len(own[0] if isinstance(own, tuple) else own)
 
 
-def columns(data: Dataset, inputs: Inputs, rate: int) -> tuple[Column, Column, Column]:
-    """All parts of a data set with their decoded inputs; ``rate`` is the sounds' in hertz."""
-    mels = log_mels(inputs[2], rate)
+def columns(
+    data: Dataset, inputs: Inputs, rate: int, mels: list[NDArray[np.float16]] | None = None
+) -> tuple[Column, Column, Column]:
+    """All parts of a data set with their decoded inputs; ``rate`` is the sounds' in hertz, ``mels`` their
+    features where they are known or not needed (an empty list).
+    """
+    mels = log_mels(inputs[2], rate) if mels is None else mels
     names = data.labels.names
     texts, images, sounds = data.parts
     return (
