@@ -30,7 +30,7 @@ class Events:
 
     ``rows`` int32 [events, 3], -1 = absent; ``sentiment`` int8 [events]; ``labels`` int8 [events, labels],
     -1 = not annotated; ``split`` int8 [events], an index of `SPLITS`; ``crossed`` bool [events]: an event of
-    a balanced set whose last label neither modality tells alone; ``lang``, ``source`` and ``group`` str
+    a balanced set with a label that neither modality tells alone; ``lang``, ``source`` and ``group`` str
     [events], empty where unknown, groups hold near-duplicates together; ``polarity`` float32 [events], −1…1,
     NaN = not annotated; ``severity`` int8 [events, labels], 0…7, -1 = not annotated.
     """
