@@ -1,34 +1,97 @@
-"""Fit a bundle's probabilities on held-out events, with the logits of the engine that will serve them."""
+"""Fit a bundle's probabilities on held-out events, with the logits of each engine that will serve them."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import calibration
+from engines import calibration, golden
 from engines.batch import Float32
-from engines.calibration import Calibration
-from engines.engine import FusedEngine
+from engines.bundle import Bundle
+from engines.calibration import Calibration, Fitted
+from engines.engine import FusedEngine, open_engine
+from engines.errors import EngineError
 from engines.head import Logits
+from engines.labels import Labels
+from engines.sessions.choose import PRECISIONS, able
+from engines.thresholds import Thresholds
+from engines.training import metrics
+from engines.training.align import aligned
 from engines.training.dataset import Dataset, Events
+from engines.training.fingerprint import fingerprint
+from engines.training.fits import fit, pick
 from engines.training.inputs import Inputs, batches
 from engines.training.taxonomy import UNKNOWN
+from engines.training.thresholds import Goals, find
 
-PULL: Final = 10.0
-"""How strongly a presence pattern's fit is drawn to the fit over all patterns: worth some 40 rows."""
-_STEPS: Final = 40
+FOLDS: Final = 5
+FEWEST: Final = 10
+"""Events of either class that a label needs; with fewer its probabilities would follow chance."""
+COMPARED: Final = 256
+"""Events on which other backends of a precision are compared with the one that was fitted."""
 
-Float64 = NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was written, and how good it is.
+
+    ``errors`` holds by precision the expected calibration error of sentiment and each label, of rows whose
+    group the fit had not seen; ``notes`` what could not be fitted, and why.
+    """
+
+    fits: Mapping[str, Calibration]
+    errors: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...] = field(default=())
 
 
-def calibrate(engine: FusedEngine, data: Dataset, inputs: Inputs, folder: Path) -> None:
-    """Fit calibration.json of ``folder`` on the calibration split, with the logits of ``engine``."""
+def calibrate(
+    source: Bundle | str | Path,
+    data: Dataset,
+    inputs: Inputs,
+    folder: Path,
+    *,
+    goals: Goals | None = None,
+    strict: bool = False,
+    precisions: Sequence[str] = PRECISIONS,
+    threads: int = 0,
+) -> Outcome:
+    """Fit calibration.json of ``folder`` on the calibration split, at every precision that runs here.
+
+    ``inputs`` are the data's, decoded for the bundle. Labels with too few events are left as they are and
+    noted; ``strict`` raises EngineError instead, which an empty split always does.
+    """
+    bundle = source if isinstance(source, Bundle) else Bundle.load(source)
+    data = aligned(data, bundle.labels)
     events = data.events.of("calibrate")
-    fitted = fit(engine, run(engine, inputs, events), events, alone(data, events))
-    calibration.dump(folder / "calibration.json", {engine.info.precision: fitted})
+    found = list(troubles(events, bundle.labels))
+    if strict:
+        refuse(found)
+    says = alone(data, events)
+    fits: dict[str, Calibration] = {}
+    errors: dict[str, Mapping[str, float]] = {}
+    digest = fingerprint(data)
+    for precision in precisions:
+        backends = [name for name, p in able(bundle, (precision,)) if p == precision]
+        logits = _logits(bundle, backends, precision, inputs, events, threads, found)
+        if logits is None:
+            continue
+        engine, agrees = backends[0], _agreement(bundle, backends, precision, inputs, events, logits, threads)
+        made = fit(bundle.labels, logits, events, says)
+        unseen = held_out(bundle.labels, logits, events, says)
+        fits[precision] = replace(
+            made,
+            thresholds=_thresholds(bundle.labels, unseen, events, goals or Goals()),
+            fitted=Fitted(engine, digest, len(events), agrees),
+        )
+        errors[precision] = _errors(bundle.labels, unseen, events)
+    calibration.dump(folder / "calibration.json", fits)
+    return Outcome(fits, errors, (*data.notes, *found))
 
 
 def alone(data: Dataset, events: Events) -> NDArray[np.int64]:
@@ -40,71 +103,137 @@ def alone(data: Dataset, events: Events) -> NDArray[np.int64]:
 def run(engine: FusedEngine, inputs: Inputs, events: Events, shown: int = 7) -> Logits:
     """Uncalibrated logits of events, one row each; ``shown`` are the modalities that the engine may see."""
     parts = [engine.logits(batch)[1] for batch in batches(inputs, events, shown)]
+    grades = [part.severity for part in parts if part.severity is not None]
     return Logits(
-        np.concatenate([p.sentiment for p in parts]),
-        np.concatenate([p.moderation for p in parts]),
-        np.concatenate([p.unimodal for p in parts]),
+        np.concatenate([part.sentiment for part in parts]),
+        np.concatenate([part.moderation for part in parts]),
+        np.concatenate([part.unimodal for part in parts]),
+        np.concatenate(grades) if grades else None,
     )
 
 
-def fit(engine: FusedEngine, logits: Logits, events: Events, alone: NDArray[np.int64]) -> Calibration:
-    """Temperature and Platt scaling per presence pattern; ``alone`` int64 [events, 3]: what each modality
-    says by itself, `UNKNOWN` where nobody knows.
-    """
-    presence, labels = events.presence, len(engine.labels)
-    out = Calibration.identity(labels)
-    whole = _temperature(logits.sentiment, events.sentiment, 0.0)
-    for pattern in range(8):
-        here = presence == pattern
-        out.temperature[pattern] = np.exp(_temperature(logits.sentiment[here], events.sentiment[here], whole))
-    can = engine.labels.evaluable(presence)
-    for k in range(labels):
-        known = (events.labels[:, k] != UNKNOWN) & can[:, k]
-        scores, truth = logits.moderation[:, k], events.labels[:, k]
-        start = _platt(scores[known], truth[known], (1.0, 0.0), 1.0)
-        for pattern in range(8):
-            here = known & (presence == pattern)
-            out.scale[pattern, k], out.bias[pattern, k] = _platt(scores[here], truth[here], start, PULL)
-    for m in range(3):
-        out.unimodal_temperature[m] = np.exp(_temperature(logits.unimodal[:, m], alone[:, m], 0.0))
+def held_out(
+    labels: Labels, logits: Logits, events: Events, says: NDArray[np.int64]
+) -> tuple[Float32, Float32]:
+    """Probabilities [n, 3] and [n, labels] of every event by a fit on other groups of events than its own."""
+    own = folds(events)
+    sentiment, moderation = np.zeros_like(logits.sentiment), np.zeros_like(logits.moderation)
+    for k in range(FOLDS):
+        rest, here = own != k, own == k
+        made = fit(labels, pick(logits, rest), events.where(rest), says[rest])
+        presence = events.presence[here]
+        sentiment[here] = made.sentiment(logits.sentiment[here], presence)
+        moderation[here] = made.moderation(logits.moderation[here], presence)
+    moderation[~labels.evaluable(events.presence)] = np.nan
+    return sentiment, moderation
+
+
+def folds(events: Events) -> NDArray[np.int64]:
+    """int64 [events] 0…4: near-duplicates, which share a group, are in one fold."""
+    names = [group or f"#{k}" for k, group in enumerate(events.group.tolist())]
+    return np.array([zlib.crc32(name.encode()) % FOLDS for name in names], np.int64)
+
+
+def troubles(events: Events, labels: Labels) -> Iterator[str]:
+    """What is annotated too thinly to be fitted, a sentence each; raises EngineError for no event at all."""
+    if not len(events):
+        raise EngineError(
+            "There is nothing to calibrate on",
+            why="no event is in the split `calibrate`",
+            remedy='Mark some events with "split": "calibrate", or leave `split` out: then a tenth is taken',
+        )
+    felt = events.sentiment[events.sentiment != UNKNOWN]
+    seen = np.unique(felt)
+    if len(seen) == 1:
+        yield f"sentiment: all {len(felt)} events are of one class"
+    can = labels.evaluable(events.presence)
+    for k, name in enumerate(labels.names):
+        truth = events.labels[can[:, k] & (events.labels[:, k] != UNKNOWN), k]
+        positives = int(truth.sum())
+        if not len(truth):
+            yield f"{name}: no event is annotated"
+        elif positives in (0, len(truth)):
+            kind = "positive" if positives else "negative"
+            yield f"{name}: one class only, all {len(truth)} events are {kind}"
+        elif min(positives, len(truth) - positives) < FEWEST:
+            yield (
+                f"{name}: {positives} of {len(truth)} events are positive, "
+                f"at least {FEWEST} of each kind are needed"
+            )
+
+
+def refuse(found: Sequence[str]) -> None:
+    """Raise EngineError for labels that are annotated, but not well enough."""
+    # A label that no event speaks of is no mistake: people calibrate what they have.
+    bad = [each for each in found if not each.endswith("no event is annotated")]
+    if bad:
+        raise EngineError(
+            "The calibration split holds too little",
+            why="\n  " + "\n  ".join(bad) + "\n",
+            remedy="Label more events for these, or leave these labels out of the file: they then stay as "
+            "the model gives them, without thresholds",
+        )
+
+
+def _logits(
+    bundle: Bundle, backends: Sequence[str], precision: str, inputs: Inputs, events: Events, threads: int,
+    notes: list[str],
+) -> Logits | None:  # fmt: skip
+    """Of the first backend; None, with a note, where none can run it or its golden answers are off."""
+    if not backends:
+        notes.append(f"precision {precision}: nothing on this machine computes at it")
+        return None
+    engine = _open(bundle, backends[0], precision, threads)
+    try:
+        error = engine.golden_error()
+        if error is not None and error > golden.bound(precision):
+            notes.append(f"precision {precision}: off by {error:.2g} on the golden vectors, so left out")
+            return None
+        return run(engine, inputs, events)
+    finally:
+        engine.close()
+
+
+def _agreement(
+    bundle: Bundle, backends: Sequence[str], precision: str, inputs: Inputs, events: Events, logits: Logits,
+    threads: int,
+) -> dict[str, float]:  # fmt: skip
+    """The largest difference that each other backend of the precision makes to a probability."""
+    out = {}
+    few = events.where(np.arange(len(events)) < COMPARED)
+    mine = pick(logits, np.arange(len(few)))
+    for name in backends[1:]:
+        engine = _open(bundle, name, precision, threads)
+        other = run(engine, inputs, few)
+        engine.close()
+        gaps = (
+            calibration.softmax(mine.sentiment) - calibration.softmax(other.sentiment),
+            calibration.sigmoid(mine.moderation) - calibration.sigmoid(other.moderation),
+        )
+        out[name] = round(max(float(np.abs(gap).max()) for gap in gaps), 7)
     return out
 
 
-def _temperature(logits: Float32, truth: NDArray[np.integer], start: float) -> float:
-    """Log temperature that makes what is known of ``truth`` likeliest, drawn to ``start``."""
-    known = truth != UNKNOWN
-    scores, classes = logits[known].astype(np.float64), truth[known].astype(np.int64)
-
-    def cost(log_t: float) -> float:
-        scaled = scores / np.exp(log_t)
-        top = scaled.max(axis=1, keepdims=True)
-        total = (top[:, 0] + np.log(np.exp(scaled - top).sum(axis=1))).sum()
-        return float(total - scaled[np.arange(len(classes)), classes].sum() + PULL * (log_t - start) ** 2)
-
-    if not len(classes):
-        return start
-    low, high, ratio = -2.0, 2.5, (5**0.5 - 1) / 2
-    for _ in range(_STEPS):  # golden section: the cost has one valley
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if cost(left) < cost(right) else (left, high)
-    return (low + high) / 2
+def _open(bundle: Bundle, backend: str, precision: str, threads: int) -> FusedEngine:
+    return open_engine(bundle, backend, precision, threads=threads, contributions=False, uncalibrated="warn")
 
 
-def _platt(
-    scores: Float32, truth: NDArray[np.integer], start: tuple[float, float], pull: float
-) -> tuple[float, float]:
-    """Scale and bias by Newton's method, drawn to ``start``, which it is where one class is missing."""
-    if len(truth) == 0 or truth.min() == truth.max():
-        return start
-    rows = np.stack([scores.astype(np.float64), np.ones(len(scores))], axis=1)
-    origin = np.array(start)
-    weights = origin.copy()
-    for _ in range(_STEPS):
-        chance = 0.5 * (1 + np.tanh(0.5 * rows @ weights))
-        slope = rows.T @ (chance - truth) + pull * (weights - origin)
-        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + pull * np.eye(2)
-        step = np.linalg.solve(curve, slope)
-        weights -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
-        if float(np.abs(step).max()) < 1e-7:
-            break
-    return max(float(weights[0]), 0.05), float(weights[1])
+def _thresholds(
+    labels: Labels, unseen: tuple[Float32, Float32], events: Events, goals: Goals
+) -> dict[str, Thresholds]:
+    found: dict[str, Thresholds] = {}
+    for k, name in enumerate(labels.names):
+        known = (events.labels[:, k] != UNKNOWN) & ~np.isnan(unseen[1][:, k])
+        found[name] = find(events.labels[known, k], unseen[1][known, k], goals)
+    return found
+
+
+def _errors(labels: Labels, unseen: tuple[Float32, Float32], events: Events) -> dict[str, float]:
+    known = events.sentiment != UNKNOWN
+    chance = unseen[0][known]
+    right = chance.argmax(axis=1) == events.sentiment[known]
+    out = {"sentiment": metrics.calibration_error(right, chance.max(axis=1))}
+    for k, name in enumerate(labels.names):
+        known = (events.labels[:, k] != UNKNOWN) & ~np.isnan(unseen[1][:, k])
+        out[name] = metrics.calibration_error(events.labels[known, k], unseen[1][known, k])
+    return out

@@ -1,73 +1,165 @@
-"""The model card: what the bundle learnt from, what it measured, and what it is not for."""
+"""The model card: what the bundle learnt from, what it measured, and what it is not for.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
 
-_WARNING: Final = """\
-**Trained only on generated data.** Every post comes from templates, every image is drawn by code and every
-sound is synthesised; no real post, photograph or voice was seen. **It has no validity on real posts,
-photographs or speech: do not moderate people with it.** It exists so that the whole way from training over
-calibration to serving can be seen and tested; the figures below hold for data of the same generator, on real
-data expect far less."""
+from engines.batch import MODALITIES
+from engines.errors import EngineError
+from engines.training import figures
+from engines.training.document import Block, Bullets, Heading, Paragraph, Table, markdown, page
+from engines.training.report import Report
 
-_TITLES: Final = {
-    "test": "Held out, in distribution (same templates, shapes and voices, other texts, images, sounds)",
-    "ood": "Out of distribution (templates, image looks and voices that were never trained on)",
-}
+NAMES: Final = ("MODEL_CARD.md", "MODEL_CARD.html")
+LARGEST: Final = 400_000
+"""Bytes that the page may have: it travels in every bundle."""
+LIBRARIES: Final = ("torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy", "librosa")
 
-_FAILURES: Final = """\
-- It knows words, not the world: irony, quotation, context and slang that no template holds escape it.
-- Words never seen in training say nothing; a rare word may share its hash with a strong one.
-- A post whose topic looks like a rule is taken for a breach, with great confidence: a police warning of scams
-  ("never share your card number") scores as fraud, "I'd kill for a nap" and "打死我也不去" as violence.
-- It is as sure of what it never saw as of what it knows: see the calibration error out of distribution.
-- Images: flat drawings only. Photographs, real faces and screenshots of text are outside what it knows.
-- Sounds: synthetic tones only. It hears contour and loudness, never words.
-- `hate` knows two families of phrases over crowded or empty places and nothing else.
-- Languages: English and Chinese; everything else is unknown words."""
-
-
-def card(measured: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Markdown from the figures of `evaluate` and the facts of how the bundle was made."""
-    out = ["# Starter bundle: model card", "", _WARNING, "", "## How it was made", ""]
-    out += [f"- {name}: {value}" for name, value in facts.items()]
-    out += ["", *tables(measured), "", "## Known failures", "", _FAILURES, "", "## Licence and data", ""]
-    out += ["Apache-2.0. No personal data and no third-party data went into it."]
-    return "\n".join(out) + "\n"
+USE: Final = (
+    "To put posts in an order for human reviewers, and to act alone only where a label's calibrated `block` "
+    "threshold was measured on posts like yours. Never as the only judge of a person."
+)
+FAILURES: Final = (
+    "It knows words and patterns, not the world: irony, quotation, context and slang that it never saw "
+    "escape it.",
+    "A post about a breach of a rule is easily taken for one: a warning of scams may score as fraud.",
+    "It is as sure of what it never saw as of what it knows: see the calibration error out of distribution.",
+    "Languages other than those measured below are unknown to it.",
+)
 
 
-def tables(measured: Mapping[str, Any]) -> list[str]:
-    """Markdown lines: one section for each split that was measured."""
-    out: list[str] = []
-    for split, title in _TITLES.items():
-        if split in measured:
-            out += [f"## {title}", "", *_tables(measured[split]), ""]
-    return out[:-1]
+@dataclass(frozen=True, slots=True)
+class SourceFact:
+    """One source of training data: what, under which licence, which very files, how much and what for."""
+
+    name: str
+    licence: str
+    sha256: str
+    origin: str = ""
+    rows: int = 0
+    use: str = ""
 
 
-def _tables(part: Mapping[str, Any]) -> list[str]:
-    sentiment, crossed = part["sentiment"], part["crossed"]
-    out = [
-        f"Sentiment ({sentiment['rows']} events): macro recall {sentiment['macro recall']:.3f}, "
-        f"expected calibration error {sentiment['ECE']:.3f}.",
-        "",
-        "| label | events | positive | AUROC | average precision | calibration error |",
-        "|---|---|---|---|---|---|",
-    ]
+@dataclass(frozen=True, slots=True)
+class About:
+    """What no measurement tells: where the bundle comes from and what it is for.
+
+    ``facts`` are shown as they are (seed, generator version, minutes of training); ``synthetic`` says in a
+    sentence what of each modality was generated, for those that were.
+    """
+
+    sources: Sequence[SourceFact] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+    synthetic: Mapping[str, str] = field(default_factory=dict)
+    failures: Sequence[str] = FAILURES
+    use: str = USE
+    licence: str = "Apache-2.0"
+
+
+def write_card(folder: Path, report: Report, about: About) -> None:
+    """Write MODEL_CARD.md and MODEL_CARD.html; raises EngineError where the page grows too large."""
+    blocks = card(report, about)
+    html = page(blocks, f"{report.bundle} {report.version}: model card")
+    if (size := len(html.encode())) > LARGEST:
+        raise EngineError(
+            "The model card is too large", where=str(folder / NAMES[1]),
+            why=f"{size} bytes, at most {LARGEST}", remedy="Measure fewer labels or sources at a time",
+        )  # fmt: skip
+    (folder / NAMES[0]).write_text(markdown(blocks), encoding="utf-8")
+    (folder / NAMES[1]).write_text(html, encoding="utf-8")
+
+
+def card(report: Report, about: About) -> list[Block]:
+    """The whole card."""
+    out: list[Block] = [Heading(f"{report.bundle} {report.version}: model card", 1)]
+    out += _warnings(report, about)
+    out += [Heading("Intended use"), Paragraph(about.use)]
+    out += [Heading("Known failures"), Bullets(list(about.failures))]
+    out += _made(report, about)
+    out += figures.blocks(report)
     out += [
-        f"| `{name}` | {x['rows']} | {x['positive']} | {x['AUROC']:.3f} | {x['AP']:.3f} | {x['ECE']:.3f} |"
-        for name, x in part["labels"].items()
+        Heading("How to read the figures"),
+        Bullets(
+            [
+                "Intervals are at 95 %: Wilson's for shares, Newcombe's for AUROC. They cover chance among "
+                "rows like these, not the difference between these rows and yours.",
+                "Calibration error: 15 bins of equal mass, on rows that neither training nor calibration "
+                "saw.",
+                "Breaks any rule: events with any label against those where all are 0, by the likeliest one.",
+                "A precision holds for the share of positives among these events, and falls where they are "
+                "rarer.",
+            ]
+        ),
+        Heading("Licence"),
+        Paragraph(about.licence),
     ]
-    out += [
-        "",
-        "| what the event holds | events | sentiment macro recall | mean AUROC | mean calibration error |",
-        "|---|---|---|---|---|",
+    return out
+
+
+def tables(report: Report) -> list[str]:
+    """The figures alone, as Markdown lines, for a terminal."""
+    return markdown(figures.blocks(report)).splitlines()
+
+
+def _warnings(report: Report, about: About) -> list[Block]:
+    out: list[Block] = []
+    if set(report.synthetic) == set(MODALITIES):
+        out.append(
+            Paragraph(
+                "**Trained only on generated data.** No real post, photograph or voice was seen. **It has no "
+                "validity on real posts, photographs or speech: do not moderate people with it.** It shows "
+                "the whole way from training over calibration to serving; the figures below hold for data of "
+                "the same generator, on real data expect far less.",
+                warning=True,
+            )
+        )
+    elif report.synthetic:
+        names = ", ".join(report.synthetic)
+        text = f"**Synthetic: {names}.** What it says about {names} was learnt from generated data only, and "
+        out.append(Paragraph(f"{text}has no validity on real ones.", warning=True))
+    out += [Paragraph(f"**{name}:** {text}") for name, text in about.synthetic.items()]
+    if not report.calibrated:
+        text = f"**Not calibrated for {report.precision}.** Its probabilities are logits in another form."
+        out.append(Paragraph(text, warning=True))
+    return out
+
+
+def _made(report: Report, about: About) -> list[Block]:
+    facts = {
+        **about.facts,
+        "measured on": f"{report.backend}, precision {report.precision}",
+        "SHA-256 of the labelled events": f"`{report.dataset}`",
+        "SHA-256 of the bundle that was measured": f"`{report.digest}`",
+        "libraries": _libraries(),
+    }
+    out: list[Block] = [
+        Heading("How it was made"),
+        Table(("what", ""), [(name, str(value)) for name, value in facts.items()]),
     ]
-    out += [
-        f"| {name} | {x['rows']} | {x['sentiment']:.3f} | {x['mean AUROC']:.3f} | {x['mean ECE']:.3f} |"
-        for name, x in part["patterns"].items()
-    ]
-    told = ", ".join(f"{name} {value:.3f}" for name, value in crossed.items())
-    return [*out, "", f"`hate` on the balanced set that needs text and image together, AUROC: {told}."]
+    if about.sources:
+        out.append(Heading("Data it learnt from", 3))
+        rows = [
+            (x.name, f"{x.rows:,}" if x.rows else "", x.use, x.licence, x.origin, f"`{x.sha256}`")
+            for x in about.sources
+        ]
+        out.append(Table(("source", "rows", "used for", "licence", "origin", "SHA-256"), rows))
+    if report.notes:
+        out += [Heading("Notes", 3), Bullets(list(report.notes))]
+    return out
+
+
+def _libraries() -> str:
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from engines.bundle import MANIFEST, Bundle, write_bundle
-from engines.engine import open_engine
-from engines.errors import EngineError
-from engines.training.calibrate import calibrate
+from engines.sessions.choose import PRECISIONS
+from engines.training.calibrate import Outcome, calibrate
 from engines.training.dataset import Dataset
 from engines.training.inputs import decode
-from engines.training.taxonomy import NAMES
+from engines.training.thresholds import Goals
 
 
-def recalibrate(source: str | Path, data: Dataset, out: Path) -> Bundle:
-    """Write a bundle like ``source`` with its fp32 calibration fitted on ``data``; raises EngineError."""
+def recalibrate(
+    source: str | Path,
+    data: Dataset,
+    out: Path,
+    *,
+    goals: Goals | None = None,
+    strict: bool = True,
+    precisions: Sequence[str] = PRECISIONS,
+    threads: int = 0,
+) -> tuple[Bundle, Outcome]:
+    """Write a bundle like ``source`` to ``out``, its calibration fitted on ``data``; raises EngineError.
+
+    The card of ``source`` is left behind: `evaluate` writes a new one, with the figures of the new fit.
+    """
     bundle = Bundle.load(source)
-    if bundle.labels.names != NAMES:
-        raise EngineError(
-            "This bundle cannot be calibrated on these events", where=bundle.name, why="its labels differ"
-        )
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "bundle"
         shutil.copytree(bundle.folder, draft)
         (draft / MANIFEST).unlink()
-        engine = open_engine(bundle, "onnxruntime", "fp32", contributions=False)
-        calibrate(engine, data, decode(data, bundle.preprocess), draft)
-        engine.close()
+        for card in draft.glob("MODEL_CARD.*"):
+            card.unlink()  # its figures are those of the old probabilities
+        inputs = decode(data, bundle.preprocess)
+        outcome = calibrate(
+            bundle, data, inputs, draft, goals=goals, strict=strict, precisions=precisions, threads=threads
+        )
         manifest = bundle.manifest
         write_bundle(
             draft,
@@ -42,4 +53,4 @@ def recalibrate(source: str | Path, data: Dataset, out: Path) -> Bundle:
             provenance={**manifest["provenance"], "calibrated": f"anew, from {bundle.digest}"},
         )
         shutil.copytree(draft, out)
-    return Bundle.load(out)
+    return Bundle.load(out), outcome

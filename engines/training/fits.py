@@ -1,0 +1,107 @@
+"""Temperature and Platt scaling by presence pattern, each drawn to the fit over all patterns.
+
+Guo et al. 2017, "On Calibration of Modern Neural Networks" (temperature); Platt 1999 (scale and bias).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.batch import Float32
+from engines.calibration import Calibration
+from engines.head import Logits
+from engines.labels import Labels
+from engines.training.dataset import Events
+from engines.training.taxonomy import UNKNOWN
+
+PULL: Final = 10.0
+"""How strongly a presence pattern's fit is drawn to the fit over all patterns: worth some 40 rows."""
+ENOUGH_ROWS: Final = 200
+ENOUGH_POSITIVES: Final = 30
+"""With fewer rows, or fewer of either class, the pull grows in proportion: nothing is learnt from chance."""
+_STEPS: Final = 40
+
+Integers = NDArray[np.integer[Any]]
+
+
+def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]) -> Calibration:
+    """The calibration that makes what is annotated likeliest; ``logits`` one row an event.
+
+    ``alone`` int64 [events, 3]: what each modality says by itself, `UNKNOWN` where nobody knows.
+    """
+    presence = events.presence
+    out = replace(Calibration.identity(len(labels)), calibrated=True)
+    whole = temperature(logits.sentiment, events.sentiment, 0.0, PULL)
+    for pattern in range(8):
+        here = (presence == pattern) & (events.sentiment != UNKNOWN)
+        scores, truth = logits.sentiment[here], events.sentiment[here]
+        fewest = np.bincount(truth, minlength=3).min()
+        out.temperature[pattern] = np.exp(temperature(scores, truth, whole, pull(len(truth), fewest)))
+    can = labels.evaluable(presence)
+    for k in range(len(labels)):
+        known = (events.labels[:, k] != UNKNOWN) & can[:, k]
+        scores, truth = logits.moderation[:, k], events.labels[:, k]
+        start = platt(scores[known], truth[known], (1.0, 0.0), 1.0)
+        for pattern in range(8):
+            here = known & (presence == pattern)
+            positives = int(truth[here].sum())
+            strength = pull(int(here.sum()), min(positives, int(here.sum()) - positives))
+            out.scale[pattern, k], out.bias[pattern, k] = platt(scores[here], truth[here], start, strength)
+    for m in range(3):
+        out.unimodal_temperature[m] = np.exp(temperature(logits.unimodal[:, m], alone[:, m], 0.0, PULL))
+    return out
+
+
+def pull(rows: int, fewest: int) -> float:
+    """How strongly so many rows are drawn to the fit over all patterns; ``fewest`` of the rarer class."""
+    return PULL * max(1.0, ENOUGH_ROWS / max(rows, 1), ENOUGH_POSITIVES / max(fewest, 1))
+
+
+def pick(logits: Logits, rows: NDArray[Any]) -> Logits:
+    """Some rows of logits."""
+    grades = None if logits.severity is None else logits.severity[rows]
+    return Logits(logits.sentiment[rows], logits.moderation[rows], logits.unimodal[rows], grades)
+
+
+def temperature(logits: Float32, truth: Integers, start: float, strength: float) -> float:
+    """Log temperature that makes what is known of ``truth`` likeliest, drawn to ``start``."""
+    known = truth != UNKNOWN
+    scores, classes = logits[known].astype(np.float64), truth[known].astype(np.int64)
+
+    def cost(log_t: float) -> float:
+        scaled = scores / np.exp(log_t)
+        top = scaled.max(axis=1, keepdims=True)
+        total = (top[:, 0] + np.log(np.exp(scaled - top).sum(axis=1))).sum()
+        return float(total - scaled[np.arange(len(classes)), classes].sum() + strength * (log_t - start) ** 2)
+
+    if not len(classes):
+        return start
+    low, high, ratio = -2.0, 2.5, (5**0.5 - 1) / 2
+    for _ in range(_STEPS):  # golden section: the cost has one valley
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if cost(left) < cost(right) else (left, high)
+    return (low + high) / 2
+
+
+def platt(
+    scores: Float32, truth: Integers, start: tuple[float, float], strength: float
+) -> tuple[float, float]:
+    """Scale and bias by Newton's method, drawn to ``start``, which it is where one class is missing."""
+    if len(truth) == 0 or truth.min() == truth.max():
+        return start
+    rows = np.stack([scores.astype(np.float64), np.ones(len(scores))], axis=1)
+    origin = np.array(start)
+    weights = origin.copy()
+    for _ in range(_STEPS):
+        chance = 0.5 * (1 + np.tanh(0.5 * rows @ weights))
+        slope = rows.T @ (chance - truth) + strength * (weights - origin)
+        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + strength * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        weights -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
+        if float(np.abs(step).max()) < 1e-7:
+            break
+    return max(float(weights[0]), 0.05), float(weights[1])
