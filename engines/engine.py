@@ -208,7 +208,9 @@ class FusedEngine:
             outputs.severity[~(self.labels.evaluable(batch.presence) & self.labels.graded)] = np.nan
         outputs.sentiment[~self.labels.sentiment_evaluable(batch.presence)] = np.nan
         outputs.moderation[~self.labels.evaluable(batch.presence)] = np.nan
-        outputs.unimodal[(batch.presence[:, None] >> np.arange(3) & 1) == 0] = np.nan
+        alone = (1 << np.arange(3)).astype(np.uint8)
+        told = self.labels.sentiment_evaluable(alone) & ((batch.presence[:, None] & alone) > 0)
+        outputs.unimodal[~told] = np.nan
         return outputs
 
     def _typical(self, texts: int, media: int) -> Batch:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from engines.errors import DataError as LabelledDataError
 from engines.errors import EngineError
 from service.cli.console import Suggesting, teach
 from service.errors import Exit, InternalError, TidegateError
@@ -139,6 +140,9 @@ def _ending(error: Exception) -> int:
         case TidegateError():
             complain(error)
             code = error.exit_code
+        case LabelledDataError():
+            complain(error)
+            code = Exit.DATA
         case EngineError():
             complain(error)
             code = Exit.CONFIG
