@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,16 +21,13 @@ Progress = Callable[[Iterable[Part], str, int], Iterable[Part]]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many parts and events to make; ``families`` are so many more texts and images of the families that
-    matter across modalities, for a small set that has to learn them.
-    """
+    """How many parts and events to make."""
 
     texts: int = 90_000
     images: int = 9_000
     sounds: int = 5_000
     events: int = 50_000
     crossed: int = 16_000
-    families: int = 0
 
 
 TINY: Final = Sizes(texts=5_000, images=1_200, sounds=600, events=4_000, crossed=2_000)
@@ -49,21 +46,11 @@ def generate(seed: int, sizes: Sizes | None = None, progress: Progress | None = 
     sizes = sizes or Sizes()
     watch = progress or (lambda items, _name, _count: items)
     parts = (
-        list(watch(_texts(seed, sizes), "texts", sizes.texts + sizes.families)),
-        list(watch(_images(seed, sizes), "images", sizes.images + sizes.families)),
+        list(watch(texts.posts(seed, sizes.texts), "texts", sizes.texts)),
+        list(watch(drawings.images(seed, sizes.images), "images", sizes.images)),
         list(watch(sounds.sounds(seed, sizes.sounds), "sounds", sizes.sounds)),
     )
     return Dataset(parts, _events(seed, sizes, parts), LABELS)
-
-
-def _texts(seed: int, sizes: Sizes) -> Iterator[Part]:
-    yield from texts.posts(seed, sizes.texts)
-    yield from texts.posts(~seed, sizes.families, ("welcome", "unwelcome"))
-
-
-def _images(seed: int, sizes: Sizes) -> Iterator[Part]:
-    yield from drawings.images(seed, sizes.images)
-    yield from drawings.images(~seed, sizes.families, ("crowd", "empty"))
 
 
 def _events(seed: int, sizes: Sizes, parts: tuple[list[Part], list[Part], list[Part]]) -> dataset.Events:
