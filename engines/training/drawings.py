@@ -51,7 +51,7 @@ def _image(rng: random.Random, kind: str) -> Part:
     if held_out:
         tint = Image.new("RGB", image.size, (90, 200, 120))
         image = Image.blend(image, tint, 0.25).rotate(rng.choice((-25, 25)), fillcolor=(120, 160, 130))
-    data = _encode(rng, image)
+    data = encoded(rng, image)
     split = "ood" if held_out else split_of(crc32(data))
     return Part(data, kind, sentiment, {"violence/graphic": graphic, "spam/ads": advert}, family, split)
 
@@ -69,10 +69,11 @@ def paint(rng: random.Random, painter: Painter) -> Image.Image:
         image = image.crop((cut, rng.randint(0, cut), size - rng.randint(0, cut), size - cut))
     if rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 2.0)))
-    return _light(rng, image)
+    return lit(rng, image)
 
 
-def _light(rng: random.Random, image: Image.Image) -> Image.Image:
+def lit(rng: random.Random, image: Image.Image) -> Image.Image:
+    """In other light, and with the noise of a sensor half of the time."""
     noise = np.random.default_rng(rng.getrandbits(32))
     pixels = np.asarray(image, np.float32)
     pixels = (pixels - 128) * rng.uniform(0.7, 1.15) + 128 + rng.uniform(-25, 25)
@@ -81,7 +82,8 @@ def _light(rng: random.Random, image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _encode(rng: random.Random, image: Image.Image) -> bytes:
+def encoded(rng: random.Random, image: Image.Image) -> bytes:
+    """The bytes of a JPEG, PNG or WebP file, 64 to 320 pixels wide, perhaps a little stretched."""
     width = rng.choice((64, 96, 128, 200, 320))
     image = image.resize((width, round(width * rng.uniform(0.7, 1.3))), Image.Resampling.BILINEAR)
     file = io.BytesIO()
