@@ -15,8 +15,9 @@ from engines.model.parts import padding_bias
 
 BUCKETS: Final = 262_139
 """Rows of the bag's table but the padding's: a prime below 2^18."""
-_STEP: Final = 8_167
-"""The hash's multiplier: a prime, so small that no product passes 2^31."""
+_STEP: Final = 31
+_MIX: Final = 59
+"""The hash's multipliers, so small that no value passes 2^24: some engines reckon integers as float32."""
 LONGEST: Final = 5
 """Characters in the bag's longest n-gram."""
 
@@ -81,7 +82,7 @@ def word_grams(words: Tensor) -> tuple[Tensor, Tensor]:
     """Buckets int32 [B, 2n] of words and pairs (0 = none), and how many there are, float32 [B]."""
     after = nn.functional.pad(words[:, 1:], (0, 1))
     one = words % BUCKETS + 1
-    two = (one * _STEP + after % BUCKETS) % BUCKETS + 1
+    two = (words % BUCKETS * _STEP + after) % BUCKETS + 1
     grams = torch.cat([torch.where(words != 0, one, 0), torch.where(after != 0, two, 0)], dim=1)
     return grams, (grams != 0).to(torch.float32).sum(dim=1)
 
@@ -90,13 +91,14 @@ def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
     """Buckets int32 [B, 5m] of the n-grams that begin at each character, and how many there are."""
     ideograph = (chars >= 0x3400) & (chars < 0xA000)
     found, hashed, here = [], torch.zeros_like(chars), chars
+    mixed = chars % BUCKETS * _MIX % BUCKETS
     for n in range(1, LONGEST + 1):
-        hashed = (hashed * _STEP + here % BUCKETS + n) % BUCKETS
+        hashed = (hashed * _STEP + mixed + n) % BUCKETS
         wanted = ideograph & (here != 0) if n == 1 else here != 0
         if n > 3:
             wanted = wanted & ~ideograph
         found.append(torch.where(wanted, hashed + 1, 0))
-        here = nn.functional.pad(here[:, 1:], (0, 1))
+        here, mixed = nn.functional.pad(here[:, 1:], (0, 1)), nn.functional.pad(mixed[:, 1:], (0, 1))
     grams = torch.cat(found, dim=1)
     return grams, (grams != 0).to(torch.float32).sum(dim=1)
 

