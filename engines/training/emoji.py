@@ -52,14 +52,15 @@ class Emoji:
 
 
 def read_table(path: Path = TABLE) -> list[Emoji]:
-    """The signs of a table with header `emoji sentiment kind`; raises EngineError that names a broken line."""
+    """The signs of a table with a header; raises EngineError that names a broken line."""
     found, lines = [], path.read_text("utf-8").splitlines()
     for number, line in enumerate(lines[1:], 2):
         cells = line.split("\t")
         if len(cells) != 3 or cells[1] not in SENTIMENTS:
             raise EngineError(
                 "A line of the table of emoji cannot be read", where=f"{path}, line {number}",
-                why=f"it is {line!r:.60}", remedy=f"Write: emoji, tab, one of {', '.join(SENTIMENTS)}, tab, kind",
+                why=f"it is {line!r:.60}",
+                remedy=f"Write: emoji, tab, one of {', '.join(SENTIMENTS)}, tab, kind",
             )  # fmt: skip
         found.append(Emoji(cells[0], SENTIMENTS.index(cells[1]), cells[2]))
     return divide(found)
@@ -109,7 +110,8 @@ def _open(path: Path) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(io.BytesIO(path.read_bytes()), SIZE)
     except OSError as error:
         raise EngineError(
-            "A font of emoji cannot be read", where=str(path), why=f"{error}; it must have bitmaps of size {SIZE}",
+            "A font of emoji cannot be read", where=str(path),
+            why=f"{error}; it must have bitmaps of size {SIZE}",
             remedy="Install fonts-noto-color-emoji again",
         ) from error  # fmt: skip
 

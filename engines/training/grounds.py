@@ -1,4 +1,4 @@
-"""What stickers lie on, and pictures that show nothing a model was taught: grounds of any look, photographs."""
+"""What stickers lie on, and pictures that show nothing a model was taught: any ground, photographs."""
 
 from __future__ import annotations
 

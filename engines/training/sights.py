@@ -30,9 +30,9 @@ _SIZE: Final = 128
 @dataclass(frozen=True, slots=True)
 class Figures:
     """One set: ``rows``; three-way ``recall`` (macro) of sentiment with its 95 % ``interval``, and
-    ``confusion`` (rows are the truth); AUROC of each label; ``neutral``: the mean chance of neutral, ``sure``:
-    the share of rows where another sentiment has over ¾, ``flagged``: the 99th percentile of the highest label.
-    NaN or empty where a set cannot tell.
+    ``confusion`` (rows are the truth); AUROC of each label; ``neutral``: the mean chance of neutral;
+    ``sure``: the share of rows where another sentiment has over ¾; ``flagged``: the 99th percentile of the
+    highest label. NaN or empty where a set cannot tell.
     """
 
     rows: int
