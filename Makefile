@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later; what else is missing is installed (apt, when root) or named.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean constraints
+.PHONY: help demo test lint bench peers cost starter clean constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,16 @@ bench: $(VENV)/.serving ## Events per second and latency on this machine
 	@$(BIN)/tidegate bench $(ARGS)
 	@for each in micro_batches lanes contributions decode_workers collector switch_interval; do $(BIN)/python -m tests.bench.$$each >&2; done
 
+peers: $(VENV)/.dev ## Bundles beside VADER, SnowNLP and alt-profanity-check (ARGS="starter --out peers.md")
+	@$(BIN)/python -m tests.peers $(ARGS)
+
+cost: $(VENV)/.dev ## Short posts in tidegate score, beside the bare encoder in plain ONNX Runtime
+	@$(BIN)/python -m tests.bench.text_cost $(ARGS)
+
+starter: $(VENV)/.dev ## The bundles that ship, from labelled posts to model card (DATA=folder)
+	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make starter DATA=folder" >&2; exit 64; }
+	@$(BIN)/python -m engines.training.release --data "$(DATA)" $(ARGS)
+
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
 	@find engines service tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -42,7 +52,7 @@ $(BIN)/python:
 	@echo "Creating $(VENV) with $$($(or $(PYTHON),python3) --version)" >&2
 	@$(or $(PYTHON),python3) -m venv $(VENV)
 
-# Serving needs no torch: about 0.5 GB on disk. Development adds it for training: about 6.5 GB.
+# Serving needs no torch: about 0.5 GB on disk. Development adds it for training: about 6.7 GB.
 $(VENV)/.serving: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Tidegate for serving (once, about a minute)" >&2
 	@$(PIP) -e . >&2 && touch $@
