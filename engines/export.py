@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from inspect import signature
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ FORBIDDEN: Final = frozenset({"If", "Loop", "Scan", "NonZero"})
 def export(name: str, net: Graph, path: Path) -> None:
     """Write one graph (text, image, audio or head) as one self-contained file; raises EngineError."""
     example, shapes = net.example()
+    varying = any(p.kind is p.VAR_POSITIONAL for p in signature(net.forward).parameters.values())
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of every optional package
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
@@ -31,7 +33,7 @@ def export(name: str, net: Graph, path: Path) -> None:
             opset_version=OPSET,
             input_names=list(net.inputs),
             output_names=list(net.outputs),
-            dynamic_shapes=shapes,
+            dynamic_shapes=(shapes,) if varying else shapes,
             verbose=False,
         )
     assert program is not None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -34,6 +35,11 @@ class Graph(Protocol):
 
     def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
         """Inputs of two rows to trace with, and their axes of any size."""
+        ...
+
+    @property
+    def forward(self) -> Callable[..., object]:
+        """What is traced."""
         ...
 
     def eval(self) -> nn.Module:
