@@ -36,12 +36,9 @@ _SPEECH = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_stride": (10, 8, 4),
-    "conv_kernel": (20, 16, 4),
+    "conv_dim": (8,) * 7,
     "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 2,
-    "num_feat_extract_layers": 3,
     "classifier_proj_size": 8,
 }
 _DEBERTA = {

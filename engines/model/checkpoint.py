@@ -19,8 +19,10 @@ from engines.errors import EngineError
 from engines.model.architectures import ARCHITECTURES, Architecture, supported
 
 _PICKLES: Final = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-_MADE_ANEW: Final = ("pooler", "masked_spec_embed", "position_ids", "num_batches_tracked", "mask_token")
-"""Weights that a tower does not use, and that many checkpoints therefore lack."""
+_UNUSED: Final = ("masked_spec_embed", "position_ids", "num_batches_tracked", "mask_token")
+"""Weights of training alone, which many checkpoints lack."""
+_OF_HEADS: Final = ("pooler", *_UNUSED)
+"""The same, and what a tower does not use."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Checkpoint:
     def encoder(self) -> nn.Module:
         """The encoder alone, in float32; raises EngineError."""
         own = self.architecture
-        model = self._load(own.encoder, own.part, _MADE_ANEW)
+        model = self._load(own.encoder, own.part, _OF_HEADS)
         found: nn.Module = model.get_submodule(own.part) if own.part else model
         return found.eval()
 
@@ -46,7 +48,7 @@ class Checkpoint:
                 f"transformers has no classification head for {self.config['model_type']}",
                 "Use it as a tower in training instead",
             )
-        return self._load(self.architecture.classifier, "", ("position_ids", "num_batches_tracked")).eval()
+        return self._load(self.architecture.classifier, "", _UNUSED).eval()
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file of weights, by name."""

@@ -129,7 +129,8 @@ def whisper_mel(checkpoint: Checkpoint) -> WhisperMel:
 
 def kaldi_mel(checkpoint: Checkpoint) -> KaldiMel:
     """AST's features in the graph."""
-    return KaldiMel(checkpoint.prepared, _frames(checkpoint))
+    bins = int(checkpoint.config.get("num_mel_bins", 128))
+    return KaldiMel({"num_mel_bins": bins, **checkpoint.prepared}, _frames(checkpoint))
 
 
 def clap_mel(checkpoint: Checkpoint) -> ClapMel:
@@ -169,6 +170,13 @@ def _edge(checkpoint: Checkpoint) -> int | None:
     short = size if isinstance(size, int) else size.get("shortest_edge")
     if "crop_pct" in prepared and short is not None:  # ConvNeXt and ResNet
         return int(short / (prepared["crop_pct"] or 0.875)) if short < 384 else None
-    if not prepared.get("do_center_crop"):
-        return None
-    return int(short) if isinstance(size, dict) and short else None
+    if short is not None:  # a bare number is the shorter side where the middle is cut out
+        cuts = not isinstance(size, int) or bool(prepared.get("do_center_crop"))
+        return int(short) if cuts else None
+    if prepared.get("do_center_crop") and (size["height"], size["width"]) != _size(checkpoint):
+        raise bad_checkpoint(
+            checkpoint.folder,
+            f"its images are stretched to {size['height']} × {size['width']} and then cut",
+            "Give `size` a shortest_edge in its preprocessor_config.json",
+        )
+    return None

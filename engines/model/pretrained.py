@@ -40,6 +40,7 @@ class PretrainedTower(nn.Module):
         self.project = nn.Sequential(nn.LayerNorm(depth), nn.Linear(depth, width))
         self.resampler = Resampler(width, tokens)
         self._adapted: list[Any] = []  # in a list: its weights are the body's, and must not count twice
+        self._still = False
 
     @classmethod
     def load(
@@ -68,8 +69,17 @@ class PretrainedTower(nn.Module):
     def tune(self, tuning: Tuning, lora: Lora | None = None) -> None:
         """Which of the encoder's weights learn: none, all, or low-rank additions; raises EngineError."""
         self.body.model.requires_grad_(tuning == "full")
+        self._still = tuning == "frozen"
+        self.train(self.training)
         if tuning == "lora" and not self._adapted:
             self._adapted.append(_adapted(self.body.model, lora or Lora()))
+
+    def train(self, mode: bool = True) -> PretrainedTower:
+        """As every torch module has it; but a frozen encoder never drops anything out."""
+        super().train(mode)
+        if self._still:
+            self.body.eval()
+        return self
 
     def merge(self) -> None:
         """Add what LoRA learnt to the weights themselves: needed before export, harmless at any time."""

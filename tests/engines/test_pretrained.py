@@ -205,7 +205,10 @@ def test_a_frozen_encoder_keeps_still_while_the_rest_learns(tmp_path: Path):
     tower = PretrainedTower.load("text", save("bert", tmp_path), TOKENS, WIDTH)
     assert not any(weight.requires_grad for weight in tower.body.model.parameters())
     assert all(weight.requires_grad for weight in tower.resampler.parameters())
+    tower.train()
+    assert not tower.body.model.training, "nothing is dropped out where nothing learns"
     tower.tune("full")
+    assert tower.body.model.training
     assert all(weight.requires_grad for weight in tower.body.model.parameters())
 
 
