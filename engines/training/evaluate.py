@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -171,7 +171,9 @@ def _any_rule(engine: FusedEngine, outputs: Outputs, events: Events, whole: bool
     clean = ((events.labels == 0) | ~can).all(axis=1) & can.any(axis=1)
     known = broken | clean
     chance = np.nan_to_num(outputs.moderation[known], nan=0.0).max(axis=1, initial=0.0)
-    return _report(broken[known].astype(np.int64), chance, whole)
+    found = _report(broken[known].astype(np.int64), chance, whole)
+    # The likeliest label's probability ranks events; it is not the chance that any rule is broken.
+    return replace(found, ece=float("nan"), brier=float("nan"), bins=())
 
 
 def _report(truth: NDArray[Any], chance: NDArray[Any], whole: bool, **more: Any) -> LabelReport:

@@ -21,7 +21,7 @@ _LABELS: Final = (
 )  # fmt: skip
 _SLICES: Final = (
     "", "events", "sentiment macro recall (95 %)", "sentiment calibration error",
-    "breaks any rule, AUROC (95 %)", "mean label AUROC", "worst calibration error",
+    "breaks any rule, AUROC (95 %)", "mean label AUROC", "worst calibration error (150 rows or more)",
 )  # fmt: skip
 ANY: Final = "breaks any rule"
 

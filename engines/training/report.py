@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from engines.training.intervals import Estimate
 
 Curve = tuple[tuple[float, float], ...]
 Bins = tuple[tuple[float, float, int], ...]
+TELLING: Final = 150
+"""Rows below which a calibration error is mostly chance: ten for each bin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,9 @@ class Slice:
 
     @property
     def worst_ece(self) -> float:
-        """Of sentiment and the labels; NaN where none is known."""
-        known = [self.sentiment.ece, *(each.ece for each in self.labels.values())]
-        return float(np.nanmax(known)) if not np.isnan(known).all() else float("nan")
+        """Of sentiment and the labels, where enough rows tell it from chance; NaN for none."""
+        known = [each.ece for each in (self.sentiment, *self.labels.values()) if each.rows >= TELLING]
+        return float(np.nanmax(known)) if known and not np.isnan(known).all() else float("nan")
 
 
 @dataclass(frozen=True, slots=True)

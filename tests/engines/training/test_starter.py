@@ -33,9 +33,9 @@ def test_a_small_bundle_learns_its_labels_from_nothing(data, tmp_path):
 
     made = starter.train(data, starter.recipe(quick=True), tmp_path / "bundle", lambda text: None, threads=1)
     engine = open_engine(made, "onnxruntime", "fp32", threads=1, contributions=False)
-    labels = evaluate(engine, data, ("test",))["test"]["labels"]
+    labels = evaluate(engine, data, ("test",)).splits["test"].whole.labels
     engine.close()
-    assert np.nanmean([labels[name]["AUROC"] for name in UNIMODAL]) >= 0.8
+    assert np.nanmean([labels[name].auroc.value for name in UNIMODAL]) >= 0.8
 
 
 @pytest.mark.train
@@ -85,16 +85,16 @@ def starter():
 
 def test_the_shipped_starter_needs_text_and_image_for_hate(starter, fresh):
     events = fresh.events.of("test")
-    found = crossed(starter, decode(fresh, starter.preprocess), events.where(events.crossed))
-    assert found["both"] >= 0.9
-    assert 0.42 <= found["text alone"] <= 0.58
-    assert 0.42 <= found["image alone"] <= 0.58
+    (found,) = crossed(starter, decode(fresh, starter.preprocess), events.where(events.crossed))
+    assert found.together.value >= 0.9
+    assert 0.42 <= found.alone["text"].value <= 0.58
+    assert 0.42 <= found.alone["image"].value <= 0.58
 
 
 def test_the_shipped_starter_knows_its_labels_on_events_of_another_seed(starter, fresh):
-    measured = evaluate(starter, fresh, ("test",))["test"]
-    assert all(measured["labels"][name]["AUROC"] >= 0.95 for name in UNIMODAL)
-    assert measured["sentiment"]["macro recall"] >= 0.85
+    whole = evaluate(starter, fresh, ("test",)).splits["test"].whole
+    assert all(whole.labels[name].auroc.value >= 0.95 for name in UNIMODAL)
+    assert whole.sentiment.macro_recall.value >= 0.85
 
 
 def test_the_shipped_starter_says_that_it_is_synthetic():
