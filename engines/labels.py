@@ -137,6 +137,8 @@ def _evidence(value: Any, name: str, where: str) -> Evidence:
     if value is None:
         return ANY
     sets = value if isinstance(value, list) else []
+    if value == [] and name == "sentiment":  # a bundle of moderation models says nothing of it
+        return ()
     if not sets or not all(isinstance(s, list) and s and set(map(str, s)) <= set(MODALITIES) for s in sets):
         raise _bad(where, f"evidence of {name} must be lists of {', '.join(MODALITIES)}, not {value!r:.80}")
     return tuple(frozenset(s) for s in sets)
