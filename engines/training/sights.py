@@ -13,31 +13,28 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from engines.batch import SENTIMENTS
-from engines.model.sight import SightTower
 from engines.training import drawings, emoji, grounds, media, metrics
 from engines.training.grounds import Grounds
-from engines.training.image import SPEC
+from engines.training.image import SPEC, Seen
+from engines.training.intervals import NONE, Estimate, mean_of_shares
 from engines.training.stickers import PALE, stickers
 from engines.training.taxonomy import NEUTRAL, UNKNOWN, Part
 
-_BOOTSTRAPS: Final = 300
 _SIZE: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One set: ``rows``; three-way ``recall`` (macro) of sentiment with its 95 % ``interval``, and
-    ``confusion`` (rows are the truth); AUROC of each label; ``neutral``: the mean chance of neutral;
-    ``sure``: the share of rows where another sentiment has over ¾; ``flagged``: the 99th percentile of the
-    highest label. NaN or empty where a set cannot tell.
+    """One set: ``rows``; three-way macro ``recall`` of sentiment with its interval over pictures (they share
+    signs: over signs it would be wider), and ``confusion`` (rows are the truth); AUROC of each label;
+    ``neutral``: the mean chance of neutral; ``sure``: the share of rows where another sentiment has over ¾;
+    ``flagged``: the 99th percentile of the highest label. NaN or empty where a set cannot tell.
     """
 
     rows: int
-    recall: float
-    interval: tuple[float, float]
+    recall: Estimate
     confusion: list[list[int]]
     labels: dict[str, float] = field(default_factory=dict)
     neutral: float = float("nan")
@@ -77,26 +74,22 @@ def judged_sets(seed: int, count: int = 1_500) -> dict[str, list[Part]]:
     return sets
 
 
-def evaluate_image(
-    tower: SightTower, expert: nn.Linear, sets: dict[str, list[Part]], labels: Sequence[str]
-) -> dict[str, Figures]:
+def evaluate_image(seen: Seen, sets: dict[str, list[Part]], labels: Sequence[str]) -> dict[str, Figures]:
     """Figures of each set; ``labels`` are the expert's, in order. Raises EngineError for broken pictures."""
-    return {name: _figures(*_answers(tower, expert, parts), parts, labels) for name, parts in sets.items()}
+    return {name: _figures(*_answers(seen, parts), parts, labels) for name, parts in sets.items()}
 
 
 def table_of(figures: dict[str, Figures]) -> str:
     """The figures as the Markdown table that the card prints."""
     lines = [
-        "| set | pictures | sentiment, macro recall | 95 % | AUROC of labels | mean chance of neutral | "
+        "| set | pictures | sentiment, macro recall (95 %) | AUROC of labels | mean chance of neutral | "
         "surely felt | highest label (p99) |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, own in figures.items():
         aurocs = ", ".join(f"{label} {value:.3f}" for label, value in own.labels.items()) or "–"
-        low, high = own.interval
-        recall = ("–", "–") if np.isnan(own.recall) else (f"{own.recall:.3f}", f"{low:.3f}–{high:.3f}")
         lines.append(
-            f"| {name} | {own.rows} | {recall[0]} | {recall[1]} | {aurocs} | {own.neutral:.2f} | "
+            f"| {name} | {own.rows} | {own.recall} | {aurocs} | {own.neutral:.2f} | "
             f"{own.sure:.3f} | {own.flagged:.3f} |"
         )
     return "\n".join(lines) + "\n"
@@ -106,13 +99,11 @@ def _shown(parts: Sequence[Part], *splits: str) -> list[Part]:
     return [part for part in parts if part.split in splits and part.kind != PALE]
 
 
-def _answers(
-    tower: SightTower, expert: nn.Linear, parts: Sequence[Part]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _answers(seen: Seen, parts: Sequence[Part]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Chances of each sentiment [n, 3] and of each label [n, L]."""
     pixels = torch.from_numpy(np.stack(media.pixels(parts, SPEC)))
     with torch.inference_mode():
-        said = torch.cat([expert(tower(rows).flatten(1)) for rows in pixels.split(256)])
+        said = torch.cat([seen.expert(seen.tower(rows).flatten(1)) for rows in pixels.split(256)])
     classes = len(SENTIMENTS)
     return said[:, :classes].softmax(1).numpy(), said[:, classes:].sigmoid().numpy()
 
@@ -123,7 +114,7 @@ def _figures(
     truth = np.array([part.sentiment for part in parts])
     known = truth != UNKNOWN
     own, guess = truth[known], feelings[known].argmax(1)
-    several = len(np.unique(own)) > 1
+    table, several = metrics.confusion(own, guess), len(np.unique(own)) > 1
     annotated = {name: np.array([part.labels.get(name, UNKNOWN) for part in parts]) for name in labels}
     aurocs = {
         name: metrics.auroc(annotated[name][annotated[name] >= 0], chances[annotated[name] >= 0, k])
@@ -134,19 +125,10 @@ def _figures(
     felt = feelings[:, [k for k in range(len(SENTIMENTS)) if k != NEUTRAL]].max(1)
     return Figures(
         len(parts),
-        metrics.macro_recall(own, guess) if several else float("nan"),
-        _interval(own, guess) if several else (float("nan"), float("nan")),
-        metrics.confusion(own, guess).tolist(),
+        mean_of_shares(table.diagonal(), table.sum(axis=1)) if several else NONE,
+        table.tolist(),
         aurocs,
         float(feelings[:, NEUTRAL].mean()),
         float((felt > 0.75).mean()),
         float(np.quantile(chances[:, taught].max(1), 0.99)) if taught else float("nan"),
     )
-
-
-def _interval(truth: NDArray[Any], guess: NDArray[Any]) -> tuple[float, float]:
-    """By the bootstrap over rows."""
-    rng = np.random.default_rng(0)
-    picks = (rng.integers(len(truth), size=len(truth)) for _ in range(_BOOTSTRAPS))
-    low, high = np.quantile([metrics.macro_recall(truth[k], guess[k]) for k in picks], (0.025, 0.975))
-    return float(low), float(high)

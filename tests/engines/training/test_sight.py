@@ -45,15 +45,15 @@ def parts() -> list[Part]:
 @pytest.fixture(scope="module")
 def learnt(parts):
     said: list[str] = []
-    tower, expert = train_image(parts, CONFIG, 0, said.append, SHORT)
+    seen = train_image(parts, CONFIG, 0, said.append, SHORT)
     assert len(said) == SHORT.epochs
-    return tower, expert
+    return seen
 
 
 @pytest.fixture(scope="module")
 def graph(learnt, tmp_path_factory):
     path = tmp_path_factory.mktemp("sight") / "image.onnx"
-    export("image", learnt[0], path)
+    export("image", learnt.tower, path)
     return path
 
 
@@ -70,7 +70,7 @@ def test_onnx_gives_what_torch_gives(learnt, graph):
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rows = pixels(5)
     with torch.inference_mode():
-        expected = learnt[0](rows).numpy()
+        expected = learnt.tower(rows).numpy()
     assert expected.shape == (5, CONFIG.image_tokens, CONFIG.width)
     assert np.abs(session.run(None, {"pixels": rows.numpy()})[0] - expected).max() <= 1e-4
 
@@ -78,29 +78,30 @@ def test_onnx_gives_what_torch_gives(learnt, graph):
 def test_no_row_depends_on_its_batch(learnt):
     rows = pixels(6)
     with torch.inference_mode():
-        whole = learnt[0](rows)
-        alone = torch.cat([learnt[0](row[None]) for row in rows])
+        whole = learnt.tower(rows)
+        alone = torch.cat([learnt.tower(row[None]) for row in rows])
     assert (whole - alone).abs().max() <= 1e-4
 
 
 def test_what_no_part_is_annotated_with_is_not_spoken_of(learnt):
     with torch.inference_mode():
-        said = learnt[1](learnt[0](pixels(4)).flatten(1))
+        said = learnt.expert(learnt.tower(pixels(4)).flatten(1))
     assert (said[:, 3] == 0).all()
     assert (said[:, 4:] != 0).any()
+    assert learnt.taught.tolist() == [1, 0, 1, 1]
 
 
 def test_the_same_seed_learns_the_same(parts, learnt):
-    again = train_image(parts, CONFIG, 0, lambda _: None, SHORT)[1]
-    assert torch.equal(again.weight, learnt[1].weight)
+    again = train_image(parts, CONFIG, 0, lambda _: None, SHORT)
+    assert torch.equal(again.expert.weight, learnt.expert.weight)
 
 
 def test_figures_tell_what_was_learnt_and_become_a_table(parts, learnt):
     judged = [part for part in parts if part.split == "test"]
-    figures = evaluate_image(*learnt, {"colours": judged}, CONFIG.labels)
+    figures = evaluate_image(learnt, {"colours": judged}, CONFIG.labels)
     own = figures["colours"]
-    assert own.recall > 0.9
-    assert own.interval[0] <= own.recall <= own.interval[1]
+    assert own.recall.value > 0.9
+    assert own.recall.low <= own.recall.value <= own.recall.high
     assert set(own.labels) == {"violence/graphic", "spam/ads"}
     assert own.labels["violence/graphic"] > 0.9
     assert "| colours | 24 |" in table_of(figures)
@@ -110,7 +111,7 @@ def test_pictures_that_say_nothing_leave_a_text_its_say(parts):
     pale = [dataclasses.replace(part, kind=PALE, sentiment=NEUTRAL, labels={}) for part in parts]
     unknown = [dataclasses.replace(part, sentiment=UNKNOWN, labels={}) for part in parts]
     for rows in (pale, unknown):
-        tower, expert = train_image(rows, CONFIG, 0, lambda _: None, SHORT)
-        own = evaluate_image(tower, expert, {"grounds": rows}, CONFIG.labels)["grounds"]
+        seen = train_image(rows, CONFIG, 0, lambda _: None, SHORT)
+        own = evaluate_image(seen, {"grounds": rows}, CONFIG.labels)["grounds"]
         assert 0.5 < own.neutral < 0.85
         assert own.sure == 0.0
