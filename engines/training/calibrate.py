@@ -77,7 +77,7 @@ def calibrate(
     errors: dict[str, Mapping[str, float]] = {}
     digest = fingerprint(data)
     for precision in precisions:
-        backends = [name for name, p in able(bundle, (precision,)) if p == precision]
+        backends = _here(bundle, precision)
         logits = _logits(bundle, backends, precision, inputs, events, threads, found)
         if logits is None:
             continue
@@ -90,7 +90,16 @@ def calibrate(
             fitted=Fitted(engine, digest, len(events), agrees),
         )
         errors[precision] = _errors(bundle.labels, unseen, events)
-    calibration.dump(folder / "calibration.json", fits)
+    if not fits:
+        raise EngineError(
+            "The bundle was not calibrated",
+            where=bundle.name,
+            why="; ".join(found[-len(precisions) :]) or "no precision was asked for",
+            remedy=f"Ask for one of {', '.join(PRECISIONS)} that this machine computes at",
+        )
+    # What cannot run here, or was not asked for, keeps the fit that it has: its graphs are the same.
+    kept = {p: old for p, old in bundle.calibration.items() if p not in precisions or not _here(bundle, p)}
+    calibration.dump(folder / "calibration.json", kept | fits)
     return Outcome(fits, errors, (*data.notes, *found))
 
 
@@ -212,6 +221,11 @@ def _agreement(
         )
         out[name] = round(max(float(np.abs(gap).max()) for gap in gaps), 7)
     return out
+
+
+def _here(bundle: Bundle, precision: str) -> list[str]:
+    """The backends that compute at a precision on this machine."""
+    return [name for name, _ in able(bundle, (precision,))]
 
 
 def _open(bundle: Bundle, backend: str, precision: str, threads: int) -> FusedEngine:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines import calibration
+from engines.bundle import Bundle
 from engines.calibration import Calibration
 from engines.engine import EngineChoice, FusedEngine
 from engines.errors import EngineError
@@ -83,6 +84,21 @@ def test_thresholds_are_written_for_each_label(outcome):
 
 def test_one_engine_can_be_asked_for_alone(raw, labelled, tmp_path):
     assert list(calibrate(raw, *labelled, tmp_path, precisions=("fp32",), threads=1).fits) == ["fp32"]
+
+
+def test_a_precision_that_nothing_computes_at_is_refused(raw, labelled, tmp_path):
+    with pytest.raises(EngineError, match="precision int4: nothing on this machine"):
+        calibrate(raw, *labelled, tmp_path, precisions=("int4",), threads=1)
+
+
+def test_a_precision_that_was_not_asked_for_keeps_its_fit(tiny, labelled, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "two")
+    old = Bundle.load(tiny).calibration["fp32"]
+    calibration.dump(folder / "calibration.json", {"fp32": old, "fp64": old})
+    calibrate(seal(folder), *labelled, tmp_path, precisions=("fp32",), threads=1)
+    written = calibration.parse((tmp_path / "calibration.json").read_bytes(), len(LABELS))
+    np.testing.assert_array_equal(written["fp64"].scale, old.scale)
+    assert not np.array_equal(written["fp32"].scale, old.scale)
 
 
 def test_near_duplicates_share_a_fold(labelled):
