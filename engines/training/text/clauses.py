@@ -24,7 +24,7 @@ def clauses(reviews: list[Row], seed: int) -> list[Row]:
     whole = features.transform(texts)
     out: list[Row] = []
     for part in range(_FOLDS):
-        model = LogisticRegression(C=8.0, max_iter=60).fit(whole[fold != part], marks[fold != part])
+        model = LogisticRegression(C=8.0, max_iter=300).fit(whole[fold != part], marks[fold != part])
         pieces = [
             (piece.strip(), int(k))
             for k in np.flatnonzero(fold == part)
@@ -33,7 +33,7 @@ def clauses(reviews: list[Row], seed: int) -> list[Row]:
         ]
         chances = model.predict_proba(features.transform([piece for piece, _ in pieces]))[:, 1]
         for (piece, k), chance in zip(pieces, chances, strict=True):
-            out.append(_row(piece, float(chance), int(marks[k])))
+            out.append(_row(piece, round(float(chance), 3), int(marks[k])))
     return out
 
 

@@ -57,7 +57,7 @@ def _lexicon(compound: float) -> Float32:
 def _abuse(rows: Table, english: NDArray[np.intp]) -> None:
     from profanity_check import predict_prob
 
-    opinions = np.asarray(predict_prob([rows.texts[k] for k in english]), np.float32)
+    opinions = np.round(predict_prob([rows.texts[k] for k in english]), 3).astype(np.float32)
     column = LABELS.index("harassment")
     for k, opinion in zip(english, opinions, strict=True):
         if rows.source[k] == "hatemoji":

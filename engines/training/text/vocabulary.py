@@ -67,4 +67,4 @@ def embeddings(old: Tokenizer, weights: Tensor, new: Tokenizer) -> Tensor:
 def glosses() -> dict[str, str]:
     """English words for each Chinese character."""
     lines = GLOSSES.read_text("utf-8").splitlines()
-    return dict(line.split("\t", 1) for line in lines)  # type: ignore[misc]  # two parts each
+    return dict(line.split("\t", 1) for line in lines)
