@@ -9,9 +9,10 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 from transformers import BertConfig, BertModel
 
-from engines.model.parts import padding_bias
+from engines.model.parts import Shapes, padding_bias
 
 BUCKETS: Final = 262_139
 """Rows of the bag's table but the padding's: a prime below 2^18."""
@@ -59,7 +60,7 @@ class BagTower(nn.Module):
     five at a time; the hash is a polynomial modulo a prime, computed in the graph.
     """
 
-    inputs = ("words", "chars")
+    inputs, outputs = ("words", "chars"), ("tokens",)
 
     def __init__(self, depth: int, tokens: int, width: int) -> None:
         super().__init__()
@@ -67,6 +68,12 @@ class BagTower(nn.Module):
         nn.init.zeros_(self.table.weight)
         self.out = nn.Linear(2 * depth, tokens * width)
         self.tokens = tokens
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Words and characters of two texts, any number of any length."""
+        rows = Dim("rows", min=1)
+        shapes = ({0: rows, 1: Dim("words", min=1)}, {0: rows, 1: Dim("chars", min=1)})
+        return (torch.ones(2, 5, dtype=torch.int32), torch.ones(2, 9, dtype=torch.int32)), shapes
 
     def forward(self, words: Tensor, chars: Tensor) -> Tensor:
         """``words`` int32 [B, n] (hashes, 0 = padding), ``chars`` int32 [B, m] (code points) → [B, K, D]."""

@@ -120,7 +120,8 @@ def device_here() -> torch.device:
 def learnt_of(net: nn.Module) -> dict[str, Tensor]:
     """Copies of what training changes: parameters that learn, and buffers (running means, say)."""
     own: dict[str, Tensor] = {name: p for name, p in net.named_parameters() if p.requires_grad}
-    own |= {name: b for name, b in net.named_buffers() if name in net.state_dict()}
+    lasting = net.state_dict().keys()
+    own |= {name: b for name, b in net.named_buffers() if name in lasting}
     return {name: tensor.detach().cpu().clone() for name, tensor in own.items()}
 
 
@@ -153,7 +154,7 @@ def _epoch(
     lesson: Lesson, plan: Plan, seed: int, optimiser: torch.optim.AdamW, learnt: Iterable[Tensor], epoch: int
 ) -> float:
     torch.manual_seed(seed * 1_000_003 + epoch)  # by the epoch, so that a cut run goes on as if it wasn't
-    lesson.net.train()
+    _awake(lesson.net)
     batches = lesson.batches(epoch)
     total = 0.0
     for k, batch in enumerate(batches):
@@ -167,6 +168,15 @@ def _epoch(
         optimiser.step()
         total += float(loss.detach())
     return total / max(1, len(batches))
+
+
+def _awake(net: nn.Module) -> None:
+    """Training mode but for what is frozen: a frozen encoder has neither dropout nor moving means."""
+    net.train()
+    for module in net.modules():
+        own = [p.requires_grad for p in module.parameters()]
+        if own and not any(own):
+            module.eval()
 
 
 def _schedule(share: float) -> float:

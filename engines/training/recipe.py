@@ -58,8 +58,8 @@ class Recipe:
     """Everything but the data that decides what comes out.
 
     ``seeds`` heads are trained and averaged; ``validation`` is the share of the training rows that decide
-    which epoch is kept, ``patience`` after how many worse ones training stops (0: never); ``distil`` is the
-    teacher's share in the targets where there is one.
+    which epoch is kept, ``patience`` after how many worse ones training stops (0: never); ``augment``
+    disturbs inputs as people and platforms do; ``distil`` is a teacher's share in the targets.
     """
 
     name: str = "mine"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from engines.training.head import Averaged, Meeting, Slots, made_head, meetings,
 from engines.training.inputs import Inputs, decode
 from engines.training.kinds import Kind, kind_of, silent
 from engines.training.recipe import Recipe
+from engines.training.renewing import renewing
 from engines.training.towers import Aided, Study, tokens_of, train_tower
 from engines.training.watch import Watch
 from engines.training.work import Arrays, Work
@@ -140,8 +141,8 @@ def tower(
     plan = planned(own.epochs, own.rows, own.rate, own.decay, len(study.learnt), kind.most)
     common = [recipe.seed, recipe.validation, recipe.patience, recipe.class_weights, recipe.augment]
     path = kept.place(
-        f"{kind.modality}-tower", here.digest, kind.told, own.tuning, repr(here.config), repr(plan),
-        repr(kind.spec), common, told,
+        f"{kind.modality}-tower", here.digest, kind.told, own.tuning, repr(replace(here.config, fusion="")),
+        repr(plan), repr(kind.spec), common, told,
     )  # fmt: skip
     if not kind.learns:
         return net.eval(), path.stem
@@ -151,8 +152,7 @@ def tower(
     else:
         going = path.with_suffix(".going")
         net = train_tower(
-            kind.modality, study, here.config, plan, recipe.seed, watch, net, going, recipe.patience,
-            recipe.augment,
+            kind.modality, study, here.config, plan, recipe.seed, watch, net, going, recipe.patience
         )  # fmt: skip
         keep(path, learnt_of(net))
         going.unlink(missing_ok=True)
@@ -244,4 +244,7 @@ def _study(here: Ground, m: int, column: Column, judge: Any, lessons: Arrays | N
         aims = targets.taught_by(aims, lessons[f"sentiment.{m}"], lessons[f"labels.{m}"], here.recipe.distil)
     told = learnable.around(here.data, m)
     weak = None if told is None else targets.hard(*told, learnt, weigh)
-    return Study(column, np.flatnonzero(learnt), np.flatnonzero(here_split & judge), aims, weak)
+    renew = None
+    if here.recipe.augment and here.kinds[m].learns:
+        renew = renewing(MODALITIES[m], here.data.parts[m], column.inputs, here.preprocess, bool(column.mels))
+    return Study(column, np.flatnonzero(learnt), np.flatnonzero(here_split & judge), aims, weak, renew)

@@ -9,7 +9,7 @@ factors that only matter across modalities; so those are taught here, as a task 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from engines.model.config import ModelConfig
 from engines.model.towers import AudioTower, ImageTower, TextTower
 from engines.training import targets as aims
 from engines.training.arrays import Column, pad
+from engines.training.augment import random_of
 from engines.training.epochs import Plan, device_here, fit
+from engines.training.renewing import Renew
 from engines.training.targets import Targets
 from engines.training.watch import watching
 
@@ -68,7 +70,8 @@ class Aided(nn.Module):
 @dataclass(frozen=True, slots=True)
 class Study:
     """What one tower learns from: its column, which rows are learnt and which judge (int64 each), what the
-    rows should answer, and what the events that they are in should (None: that is not asked).
+    rows should answer, what the events that they are in should (None: that is not asked), and how an input is
+    made anew for each epoch (None: it isn't).
     """
 
     column: Column
@@ -76,6 +79,7 @@ class Study:
     judges: Rows
     targets: Targets
     weak: Targets | None = None
+    renew: Renew | None = None
 
 
 def build(modality: str, config: ModelConfig) -> Aided:
@@ -103,14 +107,13 @@ def train_tower(
     net: Aided | None = None,
     kept: Path | None = None,
     patience: int = 0,
-    augment: bool = True,
 ) -> Aided:
     """Train one tower, a fresh small one where ``net`` is None; ``kept`` is the file of its state so far."""
     own = seed * 10 + MODALITIES.index(modality)
     torch.manual_seed(own)
     net = net or build(modality, config)
     known = study if isinstance(study, Study) else study_of(study)
-    lesson = _Tower(f"{modality} tower", net, modality, known, plan.rows, own, config.vocabulary, augment)
+    lesson = _Tower(f"{modality} tower", net, modality, known, plan.rows, own, config.vocabulary)
     fit(lesson, plan, own, watching(log), kept, patience)
     return net.eval()
 
@@ -126,16 +129,17 @@ class _Tower:
     rows: int
     seed: int
     vocabulary: int
-    augment: bool
+    epoch: int = 0
 
     def batches(self, epoch: int) -> list[Rows]:
         """Rows alike in length go together."""
+        self.epoch = epoch
         order = np.random.default_rng([self.seed, epoch]).permutation(self.study.learnt)
         return batches(self.study.column, order, self.rows)
 
     def loss(self, batch: Rows) -> Tensor:
         """Of annotations, of the factor, and of the events around."""
-        return self._loss(batch, self._tokens(batch, self.augment))
+        return self._loss(batch, self._tokens(batch, self._renewed(batch)))
 
     def judge(self) -> float:
         """The loss on the rows that judge, without what augmentation adds."""
@@ -145,15 +149,24 @@ class _Tower:
         parts = [rows[k : k + self.rows] for k in range(0, len(rows), self.rows)]
         return sum(float(self._loss(part, self._tokens(part))) * len(part) for part in parts) / len(rows)
 
-    def _tokens(self, rows: Rows, augment: bool = False) -> Tensor:
+    def _renewed(self, rows: Rows) -> dict[int, Any]:
+        renew = self.study.renew
+        if renew is None:
+            return {}
+        made = {int(k): renew(int(k), random_of(self.seed, self.epoch, int(k))) for k in rows}
+        return {k: value for k, value in made.items() if value is not None}
+
+    def _tokens(self, rows: Rows, renewed: Mapping[int, Any] | None = None) -> Tensor:
+        """``renewed`` holds inputs that were made anew for training; None where rows are judged."""
         column, tower, device = self.study.column, self.net.tower, device_here()
+        learning, renewed = renewed is not None, renewed or {}
         if isinstance(tower, AudioTower):
-            mel, frames = mel_batch(column, rows)
+            mel, frames = mel_batch(column, rows, renewed)
             return tower.from_mel(mel.to(device), frames.to(device))
-        inputs = inputs_of(self.modality, column, rows)
-        if augment and isinstance(tower, TextTower):
+        inputs = inputs_of(self.modality, column, rows, renewed)
+        if learning and isinstance(tower, TextTower):
             inputs = tuple(_strange(ids, self.vocabulary) for ids in inputs)
-        if augment and self.modality == "image" and torch.rand((), device="cpu") < 0.5:
+        if learning and isinstance(tower, ImageTower) and torch.rand((), device="cpu") < 0.5:
             inputs = (inputs[0].flip(2),)
         return tower(*(own.to(device) for own in inputs))
 
@@ -188,9 +201,11 @@ def batches(column: Column, order: Rows, rows: int) -> list[Rows]:
     return [pieces[k] for k in np.random.default_rng(len(pieces)).permutation(len(pieces))]
 
 
-def inputs_of(modality: str, column: Column, rows: Rows) -> tuple[Tensor, ...]:
-    """A batch as the tower's graph takes it."""
-    chosen = [column.inputs[k] for k in rows]
+def inputs_of(
+    modality: str, column: Column, rows: Rows, renewed: Mapping[int, Any] | None = None
+) -> tuple[Tensor, ...]:
+    """A batch as the tower's graph takes it; ``renewed`` inputs stand in for the column's."""
+    chosen = [(renewed or {}).get(int(k), column.inputs[k]) for k in rows]
     if modality == "image":
         return (torch.from_numpy(np.stack(chosen)),)
     if modality == "text":
@@ -199,9 +214,9 @@ def inputs_of(modality: str, column: Column, rows: Rows) -> tuple[Tensor, ...]:
     return torch.from_numpy(pad(chosen, np.float32)), lengths
 
 
-def mel_batch(column: Column, rows: Rows) -> tuple[Tensor, Tensor]:
+def mel_batch(column: Column, rows: Rows, renewed: Mapping[int, Any] | None = None) -> tuple[Tensor, Tensor]:
     """Cached features as `AudioTower.from_mel` takes them."""
-    chosen = [column.mels[k] for k in rows]
+    chosen = [(renewed or {}).get(int(k), column.mels[k]) for k in rows]
     frames = torch.from_numpy(np.array([len(row) for row in chosen], np.int64))
     return torch.from_numpy(pad(chosen, np.float32)).transpose(1, 2), frames
 
