@@ -18,6 +18,7 @@ from engines.calibration import Calibration
 from engines.errors import EngineError
 from engines.export import export
 from engines.labels import Label, Labels
+from engines.model.bodies import sounds
 from engines.model.checkpoint import Checkpoint, bad_checkpoint, open_checkpoint
 from engines.model.config import ModelConfig
 from engines.model.fusion import FusionHead
@@ -96,7 +97,9 @@ def resolved(source: Source, checkpoint: Checkpoint, labels: Sequence[str], path
         raise bad_map(path, f"{where}: `map: stars` is for models of {len(STARS)}")
     if len(names) == 1 and source.activation == "softmax":
         raise bad_map(path, f"{where}: of a single one softmax is always 1", "Write activation: sigmoid")
-    told = dict(zip(names, ((star,) for star in STARS), strict=False)) if source.map is None else {}
+    told: dict[str, tuple[str, ...]] = {}
+    if source.map is None:
+        told = {name: (star,) for name, star in zip(names, STARS, strict=True)}
     for key, targets in (source.map or {}).items():
         known = names[int(key)] if key not in names and key.isdigit() and int(key) < len(names) else key
         if known not in names:
@@ -132,9 +135,10 @@ def _towers(
     plan: MapFile, opened: Sequence[Checkpoint], preprocess: Preprocess, channels: Sequence[str], log: Log
 ) -> list[Any]:
     """Text, image and audio towers, whose tokens hold the mapped logits."""
-    labels, towers = list(plan.labels), []
-    width = CLASSES + len(labels)
-    for modality, spec in zip(MODALITIES, (preprocess.text, preprocess.image, preprocess.audio), strict=True):
+    labels, width = list(plan.labels), CLASSES + len(plan.labels)
+    towers: list[Any] = []
+    specs: list[TextSpec | ImageSpec | AudioSpec] = [preprocess.text, preprocess.image, preprocess.audio]
+    for modality, spec in zip(MODALITIES, specs, strict=True):
         parts = []
         for source, checkpoint, channel in zip(plan.sources, opened, channels, strict=True):
             if source.modality == modality:
@@ -145,7 +149,9 @@ def _towers(
         if not parts:
             towers.append(silent.eval())
             continue
-        example = text_example(preprocess.text.channels) if modality == "text" else silent.example()
+        example = silent.example() if modality == "image" else sounds()
+        if modality == "text":
+            example = text_example(preprocess.text.channels)
         towers.append(MappedTower(parts, len(labels), width, example).eval())
     return towers
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TRAINING = ("engines.model", "engines.training", "engines.export")
-TRAINING_LIBRARIES = ("torch", "transformers", "librosa", "onnx", "onnxscript")
+TRAINING_LIBRARIES = ("torch", "transformers", "peft", "librosa", "onnx", "onnxscript")
 Rule = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 RULES: tuple[Rule, ...] = (
