@@ -26,7 +26,7 @@ LONGEST: Final = 5
 class EncoderTower(nn.Module):
     """A BERT whose positions are read by K attention pools, each beside the mean, into K tokens."""
 
-    inputs = ("ids",)
+    inputs, outputs = ("ids",), ("tokens",)
 
     def __init__(self, config: BertConfig, tokens: int, width: int) -> None:
         super().__init__()
@@ -37,6 +37,11 @@ class EncoderTower(nn.Module):
         self.pooled = nn.Parameter(torch.randn(tokens, inner, width) * inner**-0.5)
         self.mean = nn.Linear(inner, tokens * width)
         self.norm = nn.LayerNorm(width)
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Word pieces of two texts, any number of any length."""
+        shapes = ({0: Dim("rows", min=1), 1: Dim("length", min=1)},)
+        return (torch.ones(2, 7, dtype=torch.int32),), shapes
 
     def forward(self, ids: Tensor) -> Tensor:
         """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
@@ -113,11 +118,16 @@ def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
 class JoinedTower(nn.Module):
     """The encoder's tokens, then the bag's."""
 
-    inputs = ("ids", "words", "chars")
+    inputs, outputs = ("ids", "words", "chars"), ("tokens",)
 
     def __init__(self, encoder: EncoderTower, bag: BagTower) -> None:
         super().__init__()
         self.encoder, self.bag = encoder, bag
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """The examples of both."""
+        (ids, rows), (grams, shapes) = self.encoder.example(), self.bag.example()
+        return (*ids, *grams), ({0: shapes[0][0], 1: rows[0][1]}, *shapes)
 
     def forward(self, ids: Tensor, words: Tensor, chars: Tensor) -> Tensor:
         """→ float32 [B, K of both, D]."""

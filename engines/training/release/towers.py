@@ -1,0 +1,67 @@
+"""The finished towers of the shipped bundles, each with its expert and what it was taught."""
+
+# torch is not installed where the code is checked, so its classes are Any there.
+# mypy: allow-subclassing-any, no-warn-return-any
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from engines.model.config import ModelConfig
+from engines.model.quantised import quantise
+from engines.model.text import BagTower, EncoderTower, JoinedTower
+from engines.training.release.labels import LABELS
+from engines.training.text import rows
+from engines.training.text.fit import Judged
+from engines.training.text.learn import BAG_TOKENS, ENCODER_TOKENS, WIDTH
+
+ENCODER: Final = 0.65
+"""The encoder's share in what it says together with the bag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A tower, its expert Linear(K·D → 3 + labels), and ``taught`` float32 [1 + labels]: 1 for sentiment and
+    each label that it learnt.
+    """
+
+    tower: nn.Module
+    expert: nn.Linear
+    taught: Tensor
+    tokens: int
+
+
+def config(text_tokens: int) -> ModelConfig:
+    """The sizes of a shipped bundle's networks."""
+    return ModelConfig(LABELS.names, width=WIDTH, text_tokens=text_tokens)
+
+
+def starter_text(encoder: Judged, bag: Judged) -> Taught:
+    """Encoder and bag as one tower, weights as bytes; the expert says the weighted mean of what both say."""
+    assert isinstance(encoder.tower, EncoderTower)
+    assert isinstance(bag.tower, BagTower)
+    tower = quantise(JoinedTower(encoder.tower, bag.tower), (BagTower,))
+    experts = [(ENCODER, encoder.expert), (1 - ENCODER, bag.expert)]
+    return _text(tower, experts, ENCODER_TOKENS + BAG_TOKENS)
+
+
+def edge_text(bag: Judged) -> Taught:
+    """The bag alone, weights as bytes."""
+    return _text(quantise(bag.tower, (BagTower,)), [(1.0, bag.expert)], BAG_TOKENS)
+
+
+def _text(tower: nn.Module, experts: list[tuple[float, nn.Linear]], tokens: int) -> Taught:
+    places = [*range(3), *(3 + LABELS.names.index(name) for name in rows.LABELS)]
+    expert = nn.Linear(tokens * WIDTH, 3 + len(LABELS))
+    taught = torch.zeros(1 + len(LABELS))
+    taught[[0, *(place - 2 for place in places[3:])]] = 1.0
+    with torch.no_grad():
+        expert.weight.zero_()
+        expert.bias.zero_()
+        expert.weight[places] = torch.cat([share * own.weight for share, own in experts], dim=1)
+        expert.bias[places] = sum((share * own.bias for share, own in experts), torch.zeros(len(places)))
+    return Taught(tower.eval(), expert.eval(), taught, tokens)
