@@ -52,7 +52,8 @@ class About:
     """What no measurement tells: where the bundle comes from and what it is for.
 
     ``facts`` are shown as they are (seed, generator version, minutes of training); ``synthetic`` says in a
-    sentence what of each modality was generated, for those that were.
+    sentence what of each modality was generated, for those that were; ``tables`` are figures that were
+    measured elsewhere, each with its title and a sentence.
     """
 
     sources: Sequence[SourceFact] = ()
@@ -61,6 +62,7 @@ class About:
     failures: Sequence[str] = FAILURES
     use: str = USE
     licence: str = "Apache-2.0"
+    tables: Sequence[tuple[str, str, Table]] = ()
 
 
 def write_card(folder: Path, report: Report, about: About) -> None:
@@ -84,6 +86,8 @@ def card(report: Report, about: About) -> list[Block]:
     out += [Heading("Known failures"), Bullets(list(about.failures))]
     out += _made(report, about)
     out += figures.blocks(report)
+    for title, said, table in about.tables:
+        out += [Heading(title), Paragraph(said), table]
     out += [
         Heading("How to read the figures"),
         Bullets(
