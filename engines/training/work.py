@@ -73,8 +73,8 @@ def ragged(name: str, rows: Sequence[NDArray[Any]], like: NDArray[Any]) -> Array
 
 def rows_of(arrays: Arrays, name: str) -> list[NDArray[Any]]:
     """The inverse of `ragged`; the rows are views."""
-    ends = arrays[f"{name}.ends"]
-    return [arrays[name][start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    ends = arrays[f"{name}.ends"].tolist()
+    return [arrays[name][start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def digest(data: Dataset) -> str:

@@ -49,17 +49,17 @@ def _text_tower_auroc(data: Dataset, shuffled: bool) -> float:
     """Mean AUROC over the text labels of held-out posts, of a tower trained on true or dealt-out labels."""
     import torch
 
-    from engines.training import arrays, starter
+    from engines.training import arrays, stages, starter
     from engines.training.towers import Plan, tokens_of, train_tower
 
-    recipe = starter.recipe(quick=True)
+    here = stages.ground(data, starter.recipe(quick=True))
     texts = Dataset((data.parts[0], [], []), data.events, data.labels)
-    column = arrays.columns(texts, decode(texts, recipe.preprocess()), 16_000)[0]
+    column = arrays.columns(texts, decode(texts, here.preprocess), 16_000)[0]
     truth, order = column.labels.numpy(), torch.arange(len(column.inputs))
     if shuffled:
         order = torch.randperm(len(order), generator=torch.Generator().manual_seed(0))
     dealt = replace(column, labels=column.labels[order], sentiment=column.sentiment[order])
-    net = train_tower("text", dealt, recipe.config(), Plan(4, rate=4e-3), 1, lambda text: None)
+    net = train_tower("text", dealt, here.config, Plan(4, rate=4e-3), 1, lambda text: None)
     with torch.inference_mode():
         said = net(tokens_of(net, "text", column))[1].numpy()
     held_out = column.split != "train"
