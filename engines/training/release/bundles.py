@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import nn
 
 from engines.batch import MODALITIES
 from engines.bundle import Bundle
@@ -30,7 +32,7 @@ from engines.training.release.labels import LABELS
 from engines.training.release.towers import Taught, config
 from engines.training.towers import Aided, tokens_of
 from engines.training.watch import Watch
-from engines.training.work import Work, key
+from engines.training.work import Work
 
 VERSION: Final = "2.0.0"
 SYNTHETIC: Final = ("image",)
@@ -52,8 +54,8 @@ class Ground:
     watch: Watch
 
 
-def bundle(here: Ground, name: str, text: Taught, spec: TextSpec, out: Path, told: str) -> Bundle:
-    """Make one bundle in the folder ``out``, which is replaced; ``told`` is the key of the text tower."""
+def bundle(here: Ground, name: str, text: Taught, spec: TextSpec, out: Path) -> Bundle:
+    """Make one bundle in the folder ``out``, which is replaced."""
     sizes = config(text.tokens)
     preprocess = Preprocess(spec, image.SPEC, AudioSpec(10.0))
     here.watch(f"{name}: encoding {sum(map(len, here.data.parts))} parts")
@@ -71,8 +73,7 @@ def bundle(here: Ground, name: str, text: Taught, spec: TextSpec, out: Path, tol
     )
     draft = here.work.folder / name
     shutil.rmtree(draft, ignore_errors=True)
-    names = [key(told), key("image", here.seed), key("audio", here.seed), key(name, told, here.seed)]
-    nets = [(net, own) for net, own in zip([*(t.tower for t in towers), head], names, strict=True)]
+    nets = [(net, _digest(net)) for net in (*(tower.tower for tower in towers), head)]
     export_all(draft, nets, LABELS, preprocess, here.work, here.watch)
     facts = Facts(
         name, VERSION, sizes.width, sizes.counts, "Apache-2.0", SYNTHETIC, _provenance(here, sizes.fusion)
@@ -84,6 +85,14 @@ def bundle(here: Ground, name: str, text: Taught, spec: TextSpec, out: Path, tol
     shutil.copytree(draft, out)
     here.watch(f"{name}: {sum(f.stat().st_size for f in out.iterdir()) / 1e6:.1f} MB, {sealed.digest[:12]}")
     return Bundle.load(out)
+
+
+def _digest(net: nn.Module) -> str:
+    """SHA-256 over all weights."""
+    total = hashlib.sha256(type(net).__name__.encode())
+    for name, own in net.state_dict().items():
+        total.update(name.encode() + own.contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _slots(here: Ground, towers: Sequence[Taught], inputs: Inputs) -> Slots:

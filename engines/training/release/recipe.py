@@ -30,7 +30,7 @@ from engines.training.release.towers import Taught, config, edge_text, starter_t
 from engines.training.taxonomy import Part
 from engines.training.text import learn, sources
 from engines.training.watch import Watch
-from engines.training.work import Work, key
+from engines.training.work import Work
 
 COURSE: Final = Course(stickers=12_000, drawings=5_000, epochs=10)
 """How the image tower is taught."""
@@ -66,10 +66,9 @@ def make(options: Options, watch: Watch) -> None:
     here = Ground(data, seen, heard, about, seed, work, watch)
     words = tokenizer.to_str().encode()
     joined = TextSpec(tokenizer.get_vocab_size(), LONGEST, "joined", ("tokenizer.json",), (words,))
-    told = key("text", corpus.own.digest, corpus.public.digest, corpus.made.digest, seed, learn.VERSION)
     edge = edge_text(copy.deepcopy(bag))  # weights become bytes in place
-    bundle(here, "starter", starter_text(encoder, bag), joined, options.out / "starter", told)
-    bundle(here, "edge", edge, TextSpec(3, LONGEST, "bag"), options.out / "edge", f"{told} edge")
+    bundle(here, "starter", starter_text(encoder, bag), joined, options.out / "starter")
+    bundle(here, "edge", edge, TextSpec(3, LONGEST, "bag"), options.out / "edge")
 
 
 _DRAWN: Final = "drawn scenes and rendered emoji; no photograph taught it a label or a feeling"

