@@ -27,7 +27,7 @@ lint: $(VENV)/.dev ## Style, formatting and types
 bench: $(VENV)/.serving ## Events per second and latency on this machine
 	@.ci/need java mvn >&2
 	@$(BIN)/tidegate bench $(ARGS)
-	@for each in micro_batches lanes contributions decode_workers collector switch_interval; do $(BIN)/python -m tests.bench.$$each >&2; done
+	@for each in micro_batches lanes contributions spans decode_workers collector switch_interval; do $(BIN)/python -m tests.bench.$$each >&2; done
 
 peers: $(VENV)/.dev ## Bundles beside VADER, SnowNLP and alt-profanity-check (ARGS="starter --out peers.md")
 	@$(BIN)/python -m tests.peers $(ARGS)

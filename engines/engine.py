@@ -80,6 +80,10 @@ class Engine(Protocol):
         """Answers for a batch; raises EngineError, with `events` where it is known whose fault it is."""
         ...
 
+    def logits(self, batch: Batch) -> tuple[HeadRows, Logits]:
+        """Uncalibrated logits, one row for each combination of an event's inputs; raises EngineError."""
+        ...
+
     def close(self) -> None:
         """Give everything back."""
         ...

@@ -59,9 +59,7 @@ class Answers:
         results = []
         for k, (partition, epoch, record) in enumerate(cycle.owners()):
             attempt = cycle.attempts.get(partition, 1)
-            made = self._scoring.encode(
-                record, inferred.prepared[k], inferred.outputs, inferred.rows[k], timings, attempt
-            )
+            made = self._scoring.encode(record, inferred, k, timings, attempt)
             outgoing = self._outgoing(record, partition, epoch, made, attempt)
             event_id = inferred.prepared[k].event_id
             results.append(Result(record, partition, epoch, event_id, made, outgoing))

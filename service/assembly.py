@@ -10,6 +10,7 @@ from engines.bundle import Bundle
 from engines.engine import Engine, open_engine
 from engines.preprocess.text import text_encoder
 from service.config import EngineSettings, Settings
+from service.explain import Explainer
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool
 from service.policy import Policy
@@ -47,7 +48,15 @@ def open_scoring(
             fits=fits,
             contributions=wanted,
         )
-        yield Scoring(intake, engine, scorer)
+        yield Scoring(intake, engine, scorer, _explainer(engine, settings))
+
+
+def _explainer(engine: Engine, settings: Settings) -> Explainer | None:
+    """With an encoder of its own: the intake's is busy in another thread."""
+    if not settings.engine.spans:
+        return None
+    encoder = text_encoder(engine.preprocess.text)
+    return Explainer(engine, encoder, settings.engine.spans_words, settings.limits.text_chars)
 
 
 def engine_of(bundle: Bundle, settings: EngineSettings) -> Engine:

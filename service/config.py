@@ -116,6 +116,10 @@ class EngineSettings(Section):
     """Seconds of sound in one micro-batch."""
     contributions: bool = True
     """Whether scores say which modality decided (costs a few runs of the small head)."""
+    spans: bool = False
+    """Whether scores say which words flagged a text (costs a run of the model without each of its words)."""
+    spans_words: Annotated[int, Field(ge=1, le=128)] = 32
+    """How many words of a text are left out in turn, at most; of longer texts, runs of neighbouring words."""
 
 
 class Limits(Section):

@@ -81,7 +81,9 @@ class Inference:
         self._fail.reach("infer", cycle.preparation.records)
         while True:
             try:
-                inferred = self._scoring.infer(cycle.prepared, cycle.preparation.seconds + waited)
+                # What crashed an earlier try may have been the explaining: the score must not hang on it.
+                seconds, explain = cycle.preparation.seconds + waited, not cycle.careful
+                inferred = self._scoring.infer(cycle.prepared, seconds, self._alive, explain=explain)
             except EngineError as error:  # the device's trouble, nobody's record: stay, and try again
                 self._metrics.errors.labels("infer", type(error).__name__).inc()
                 if self._health.trouble("engine", error.what):
@@ -107,6 +109,8 @@ class Inference:
         self._pace.learn(len(cycle.inferred.rows), cycle.size, seconds)
         self._metrics.stage["prepare"].observe(cycle.inferred.prepare_seconds)
         self._metrics.stage["infer"].observe(cycle.inferred.infer_seconds)
+        for fault in cycle.inferred.explained.faults:
+            self._metrics.errors.labels("infer", fault).inc()
         self._metrics.useful_token_ratio.set(self._scoring.engine.useful_token_ratio)
 
     def _alive(self) -> None:

@@ -7,7 +7,7 @@ the two together.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import itemgetter
@@ -29,6 +29,7 @@ from service.wire import rfc3339, size_of
 
 if TYPE_CHECKING:
     from engines.engine import EngineInfo
+    from engines.spans import Span
     from service.intake.intake import InputReport, Prepared
 
 BIT: Final = {modality: 1 << k for k, modality in enumerate(MODALITIES)}
@@ -110,14 +111,16 @@ class Scorer:
         row: int,
         timings: Timings,
         *,
+        spans: Sequence[Span] | None = None,
         attempt: int = 1,
         now: float | None = None,
     ) -> Scored:
         """The score of `outputs` row `row`; `now` is epoch seconds (default: the clock).
 
+        `spans` are of the label that decided, None where nobody asked for them.
         Raises RecordError("invalid", "too_large", stage="publish") when it does not fit the output topic.
         """
-        score, decision = self._build(record, prepared, outputs, row)
+        score, decision = self._build(record, prepared, outputs, row, spans)
         event, identity = prepared.event, prepared.event_id.encode("utf-8", "replace")
         score["timings_ms"] = {
             "queue": round(max(0.0, timings.queue), 3),
@@ -137,8 +140,27 @@ class Scorer:
             raise RecordError("invalid", "too_large", detail, stage="publish")
         return Scored(key, value, headers, decision)
 
+    def deciding(
+        self, prepared: Sequence[Prepared], outputs: Outputs, rows: Sequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Events that a probability had flagged, as (number, number of the label that decided).
+
+        Safe beside `encode` in another thread, and decides as it does.
+        """
+        moderation = _rounded(outputs.moderation)
+        for k, row in enumerate(rows):
+            if row >= 0:
+                decided = self._judge.decide(moderation[row], _tried(prepared[k].inputs)).decided
+                if decided is not None:
+                    yield k, self._columns[decided] - 1
+
     def _build(
-        self, record: Record, prepared: Prepared, outputs: Outputs, row: int
+        self,
+        record: Record,
+        prepared: Prepared,
+        outputs: Outputs,
+        row: int,
+        spans: Sequence[Span] | None,
     ) -> tuple[dict[str, Any], Decision]:
         if self._rows is None or self._rows.outputs is not outputs:
             self._rows = _Rows(outputs)
@@ -148,7 +170,7 @@ class Scorer:
         presence, tried = example.presence, _tried(prepared.inputs)
         probabilities = rows.moderation[row]
         decision = self._judge.decide(probabilities, tried)
-        column = self._columns[decision.decided] if decision.decided else 0
+        shares = self._reasons(decision, outputs.patterns[row], presence)
         stamp = record.timestamp if record.timestamp >= 0 else None
         when = event.time if event.time is not None else None if stamp is None else stamp / 1e3
         score: dict[str, Any] = {
@@ -168,9 +190,12 @@ class Scorer:
                 "action": decision.action,
                 "policy": self._policy,
                 "mode": self._mode,
-                "reasons": [_reason(reason) for reason in decision.reasons],
+                "reasons": [
+                    _reason(reason, shares, spans if reason.label == decision.decided else None)
+                    for reason in decision.reasons
+                ],
             },
-            "contributions": self._shares(outputs.patterns[row], column, presence),
+            "contributions": shares.get(decision.decided) or self._shares(outputs.patterns[row], 0, presence),
             "model": self._model,
             "source": event.source,
             "lang": event.lang,
@@ -205,6 +230,18 @@ class Scorer:
                 "inputs": refs[self._evidence[k][presence]],
             }
         return result
+
+    def _reasons(
+        self, decision: Decision, patterns: Float32, presence: int
+    ) -> dict[str | None, dict[str, float | None]]:
+        """The shares of the modalities in each label that flagged the event."""
+        if not self._contributions:
+            return {}
+        return {
+            reason.label: self._shares(patterns, self._columns[reason.label], presence)
+            for reason in decision.reasons
+            if reason.probability is not None
+        }
 
     def _shares(self, patterns: Float32, column: int, presence: int) -> dict[str, float | None]:
         if not self._contributions:
@@ -257,12 +294,16 @@ def _model(info: EngineInfo) -> dict[str, Any]:
     return said | {"synthetic": list(info.synthetic), "calibrated": info.calibrated}
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
+def _reason(
+    reason: Reason, shares: Mapping[str | None, dict[str, float | None]], spans: Sequence[Span] | None
+) -> dict[str, Any]:
     return {
         "label": reason.label,
         "probability": reason.probability,
         "threshold": reason.threshold,
         "action": reason.action,
+        "contributions": shares.get(reason.label),
+        "spans": None if spans is None else [span._asdict() for span in spans],
     }
 
 

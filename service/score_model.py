@@ -99,6 +99,23 @@ class Moderation(Part):
     """The items that this answer rests on."""
 
 
+class Contributions(Part):
+    """Shares of the modalities in the answer that decided: they sum to 1; absent ones are null."""
+
+    text: Probability | None
+    image: Probability | None
+    audio: Probability | None
+
+
+class SpanModel(Part):
+    """A part of the text: code points `start` to `end` (excluded) of the text as received."""
+
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    share: Probability
+    """Of all that the text's words carried; the few largest are told, so they sum to at most 1."""
+
+
 class ReasonModel(Part):
     """Why an action was taken; nulls where it was for want of evidence."""
 
@@ -106,6 +123,11 @@ class ReasonModel(Part):
     probability: Probability | None
     threshold: Probability | None
     action: Literal["review", "block"]
+    contributions: Contributions | None = None
+    """Shares of the modalities in this label; null where they are off, or the reason is want of evidence."""
+    spans: list[SpanModel] | None = None
+    """The words that carried the label that decided, largest first; null at other labels, without a text, and
+    where they are off."""
 
 
 class DecisionModel(Part):
@@ -117,14 +139,6 @@ class DecisionModel(Part):
     mode: Literal["enforce", "shadow"]
     reasons: list[ReasonModel]
     """Strictest first, then by margin."""
-
-
-class Contributions(Part):
-    """Shares of the modalities in the answer that decided: they sum to 1; absent ones are null."""
-
-    text: Probability | None
-    image: Probability | None
-    audio: Probability | None
 
 
 class Model(Part):

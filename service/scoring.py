@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -13,6 +13,7 @@ from engines.batch import Batch, Example, Outputs
 from engines.engine import Engine
 from engines.errors import EngineError
 from service.errors import RecordError
+from service.explain import Explained, Explainer, Flagged
 from service.intake.intake import Intake, Pending, Prepared
 from service.record import Record
 from service.score import Scored, Scorer, Timings
@@ -45,6 +46,7 @@ class Inferred:
     outputs: Outputs | None
     prepare_seconds: float
     infer_seconds: float
+    explained: Explained = field(default_factory=Explained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,13 @@ class Failed:
 
 
 class Scoring:
-    """Intake, engine and scorer in a row; each step takes a whole cycle."""
+    """Intake, engine, scorer, and where spans are wanted an explainer; each takes a whole cycle."""
 
-    def __init__(self, intake: Intake, engine: Engine, scorer: Scorer) -> None:
+    def __init__(
+        self, intake: Intake, engine: Engine, scorer: Scorer, explainer: Explainer | None = None
+    ) -> None:
         self.intake, self.engine, self.scorer = intake, engine, scorer
+        self._explainer = explainer
 
     def prepare(self, records: Sequence[Record]) -> Preparation:
         """Parse and tokenise; hand media to the workers."""
@@ -88,9 +93,17 @@ class Scoring:
                 break
         return prepared
 
-    def infer(self, prepared: list[Prepared], prepare_seconds: float = 0.0) -> Inferred:
-        """Run the model; an event it cannot bear fails alone.
+    def infer(
+        self,
+        prepared: list[Prepared],
+        prepare_seconds: float = 0.0,
+        beat: Callable[[], None] = lambda: None,
+        *,
+        explain: bool = True,
+    ) -> Inferred:
+        """Run the model; an event it cannot bear fails alone. Then, where wanted, `explain` what it flagged.
 
+        `beat` is called after each run of explaining.
         Raises EngineError where the engine itself is in trouble: nothing is anybody's fault then.
         """
         began = time.monotonic()
@@ -106,7 +119,21 @@ class Scoring:
             else:
                 rows[k] = row
                 row += 1
-        return Inferred(prepared, rows, outputs, prepare_seconds, time.monotonic() - began)
+        explained = Explained()
+        if explain and self._explainer is not None and outputs is not None:
+            explained = self._explainer.explain(self._flagged(prepared, outputs, rows), beat)
+        return Inferred(prepared, rows, outputs, prepare_seconds, time.monotonic() - began, explained)
+
+    def _flagged(
+        self, prepared: Sequence[Prepared], outputs: Outputs, rows: Sequence[int]
+    ) -> dict[int, Flagged]:
+        """Those flagged by a probability that have a text."""
+        found = {}
+        for k, label in self.scorer.deciding(prepared, outputs, rows):
+            event, example = prepared[k].event, prepared[k].example
+            if event is not None and event.text is not None and example is not None:
+                found[k] = Flagged(event.text, example, label)
+        return found
 
     def score(self, records: Iterable[Record]) -> Iterator[Scored | Failed]:
         """Score a stream outside the daemon, in input order and bounded memory, one chunk ahead."""
@@ -127,24 +154,25 @@ class Scoring:
         inferred = self.infer(done, preparation.seconds + time.monotonic() - began)
         prepare, infer = inferred.prepare_seconds * 1e3, inferred.infer_seconds * 1e3
         timings = Timings(queue=0.0, prepare=prepare, infer=infer, total=prepare + infer)
-        for record, prepared, row in zip(preparation.records, inferred.prepared, inferred.rows, strict=True):
-            yield self.encode(record, prepared, inferred.outputs, row, timings)
+        for k, record in enumerate(preparation.records):
+            yield self.encode(record, inferred, k, timings)
 
     def encode(
         self,
         record: Record,
-        prepared: Prepared,
-        outputs: Outputs | None,
-        row: int,
+        inferred: Inferred,
+        k: int,
         timings: Timings,
         attempt: int = 1,
     ) -> Scored | Failed:
-        """The record's score, or why there is none."""
+        """The score of record number `k`, or why there is none."""
+        prepared, outputs, row = inferred.prepared[k], inferred.outputs, inferred.rows[k]
         if prepared.failure is not None or outputs is None:
             assert prepared.failure is not None, "No example and no failure. This is a bug."
             return Failed(prepared.event_id, prepared.failure, prepared.drop)
         try:
-            return self.scorer.encode(record, prepared, outputs, row, timings, attempt=attempt)
+            spans = inferred.explained.spans.get(k)
+            return self.scorer.encode(record, prepared, outputs, row, timings, spans=spans, attempt=attempt)
         except RecordError as error:
             return Failed(prepared.event_id, error)
 

@@ -18,7 +18,7 @@ _MEMO_TOKENS: Final = 65_536
 _MEMO_CHARS: Final = 48  # longer tokens are rare, and would let a stream of junk fill memory
 
 # Scripts written without spaces, where each character is a token: ideographs, kana, bopomofo.
-_CJK: Final = (
+CJK: Final = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u3129\u31a0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -28,8 +28,8 @@ _MARKS: Final = (
     "\u0900-\u0963\u0971-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ece\u0f71-\u0f84"
     "\u102b-\u103e\u1056-\u109d\u17b4-\u17d3\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
 )
-_LETTER: Final = rf"[^\W_{_CJK}]"
-_WORDS: Final = re.compile(rf"[{_CJK}]|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|\S")
+_LETTER: Final = rf"[^\W_{CJK}]"
+_WORDS: Final = re.compile(rf"[{CJK}]|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|\S")
 _ASCII_WORDS: Final = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 
 

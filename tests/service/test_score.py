@@ -14,6 +14,7 @@ from engines.batch import Example, Outputs
 from engines.engine import EngineInfo
 from engines.labels import Label, Labels
 from engines.shapley import shares
+from engines.spans import Span
 from service.errors import RecordError
 from service.event import Event
 from service.intake.intake import InputReport, Prepared
@@ -168,9 +169,8 @@ def test_a_failed_image_leaves_the_text_its_score(scorer):
     score = score_of(scorer, prepared(TEXT, [failed]), outputs(presence=TEXT))
     assert score["moderation"]["harassment"]["status"] == "scored"
     assert score["decision"]["action"] == "review"
-    assert score["decision"]["reasons"] == [
-        {"label": "violence/graphic", "probability": None, "threshold": None, "action": "review"}
-    ]
+    nulls = dict.fromkeys(("probability", "threshold", "contributions", "spans"))
+    assert score["decision"]["reasons"] == [{"label": "violence/graphic", "action": "review"} | nulls]
     check(score)
 
 
@@ -238,6 +238,36 @@ def test_shares_sum_to_one_after_rounding(scorer):
     assert sorted(equal.values()) == pytest.approx([1 / 3] * 3, abs=2e-6)
 
 
+@pytest.mark.parametrize("presence", range(1, 8))
+def test_each_label_that_flagged_an_event_has_shares_of_its_own(scorer, presence):
+    patterns = np.random.default_rng(presence).normal(size=(8, 5)).astype(np.float32)
+    patterns[[p for p in range(8) if p & ~presence]] = np.nan  # the engine does not run these
+    out = outputs((0.99, 0.97, 0.99, 0.1), presence=presence, patterns=patterns)
+    score = score_of(scorer, prepared(presence), out)
+    check(score)
+    flagged = [reason for reason in score["decision"]["reasons"] if reason["probability"] is not None]
+    evaluated = {name for name, said in score["moderation"].items() if (said["probability"] or 0) > 0.9}
+    assert {reason["label"] for reason in flagged} == evaluated
+    for reason in flagged:
+        found = list(reason["contributions"].values())
+        assert abs(sum(share or 0 for share in found) - 1) < 1e-9
+        expected = shares(patterns[:, 1 + NAMES.index(reason["label"])], presence)
+        assert [share is None for share in found] == [share is None for share in expected]
+        assert [share or 0 for share in found] == pytest.approx([s or 0 for s in expected], abs=3e-6)
+    if flagged:
+        assert score["contributions"] == flagged[0]["contributions"]
+
+
+def test_spans_stand_in_the_reason_that_decided_and_nowhere_else(scorer):
+    out = outputs((0.99, 0.99, 0.99, 0.1), presence=3)
+    score = score_of(scorer, prepared(3), out, spans=[Span(2, 7, 0.8), Span(9, 12, 0.1)])
+    check(score)
+    first, *others = score["decision"]["reasons"]
+    assert first["spans"] == [{"start": 2, "end": 7, "share": 0.8}, {"start": 9, "end": 12, "share": 0.1}]
+    assert others
+    assert {reason["spans"] for reason in others} == {None}
+
+
 @pytest.mark.parametrize("presence", [3, 5, 6, 7])
 def test_shares_are_the_shapley_values_of_the_engine(scorer, presence):
     patterns = np.random.default_rng(presence).normal(size=(8, 5)).astype(np.float32)
@@ -257,8 +287,9 @@ def test_patterns_that_were_not_run_give_equal_shares(scorer):
 
 def test_shares_are_null_where_they_are_switched_off():
     scorer = Scorer(LABELS, INFO, Policy.load(None), contributions=False)
-    score = score_of(scorer, prepared(7), outputs(presence=7))
+    score = score_of(scorer, prepared(7), outputs((0.99,) * 4, presence=7))
     assert set(score["contributions"].values()) == {None}
+    assert {reason["contributions"] for reason in score["decision"]["reasons"]} == {None}
     check(score)
 
 
