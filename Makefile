@@ -37,7 +37,8 @@ cost: $(VENV)/.dev ## Short posts in tidegate score, beside the bare encoder in 
 
 starter: $(VENV)/.dev ## The bundles that ship, from labelled posts to model card (DATA=folder)
 	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make starter DATA=folder" >&2; exit 64; }
-	@$(BIN)/python -m engines.training.release --data "$(DATA)" $(ARGS)
+	@.ci/need emoji
+	@$(BIN)/python -m engines.training.release --data "$(DATA)" --judge tests/everyday $(ARGS)
 
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
