@@ -110,7 +110,7 @@ def describe(info: EngineInfo, policy: Policy, metrics: Metrics) -> None:
     log.info("engine ready", extra={"fields": fields | {"policy": policy.reference}})
     if info.synthetic:
         log.warning(
-            "what this bundle says of these modalities was learnt from generated data: do not judge people by it",
+            "what the bundle says of these modalities it learnt from generated data: judge nobody by it",
             extra={"fields": {"modalities": list(info.synthetic)}},
         )
     if not info.calibrated:
