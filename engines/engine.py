@@ -118,6 +118,7 @@ class FusedEngine:
         self._calibration, self.thresholds = fit, fit.thresholds
         self._contributions = contributions
         lanes = lanes_for(bundle.graph_bytes(choice.precision), threads)
+        self.useful_token_ratio = 1.0
         self._lanes = Lanes(lanes)
         opened: list[Timed] = []
         try:
@@ -136,11 +137,6 @@ class FusedEngine:
             raise
 
     @property
-    def useful_token_ratio(self) -> float:
-        """The share of the last batch's text tokens that was not padding."""
-        return self._towers.useful_token_ratio
-
-    @property
     def session_seconds(self) -> float:
         """Seconds spent inside the backend so far."""
         return sum(session.seconds for session in self._sessions)
@@ -152,6 +148,7 @@ class FusedEngine:
         rows = combinations(batch)
         parts = [rows, *(subpatterns(rows, batch) if self._contributions else ())]
         logits = self._head.run(parts, self._towers.run(batch))
+        self.useful_token_ratio = self._towers.useful_token_ratio  # of events, whatever `logits` is asked
         outputs = self._calibrated(batch, rows, logits[0])
         outputs.patterns[:, 0] = self._nothing
         for part, answer in zip(parts, logits, strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from contextlib import contextmanager
 
 import orjson
@@ -12,8 +14,15 @@ from jsonschema import Draft202012Validator
 from engines.errors import EngineError
 from service import explain
 from service.assembly import open_scoring
+from service.buffer import Pace
 from service.config import Settings
-from service.record import Stored
+from service.cycle import Cycle
+from service.failpoint import FailPoints
+from service.health import Health
+from service.inference import Inference
+from service.kafka.checkpoint import Checkpoint
+from service.metrics import Metrics
+from service.record import Partition, Run, Stored
 from service.schema import schema_of
 from service.score import Scored
 from service.score_model import ScoreModel
@@ -164,3 +173,31 @@ def test_faults_are_counted_for_the_metrics(explaining, monkeypatch):
     assert inferred.explained.faults == ["ZeroDivisionError"]
     calm = explaining.infer(explaining.finish(explaining.prepare(records)), explain=False)
     assert calm.explained.faults == []
+
+
+def through_the_stage(explaining, careful):
+    """One flagged record through the daemon's infer stage; the metrics' count of errors there."""
+    partition, records = Partition("in", 0), [Stored("in", 0, 0, 1, None, orjson.dumps({"text": BAD}))]
+    checkpoint, metrics = Checkpoint(), Metrics()
+    checkpoint.opened({partition: 0})
+    run = Run(partition, checkpoint.epoch(partition), records)
+    cycle = Cycle(1, [run], 100, time.monotonic(), careful=careful)
+    checkpoint.begin(cycle.positions)
+    cycle.preparation = explaining.prepare(records)
+    stage = Inference(explaining, checkpoint, Pace(), metrics, Health(), FailPoints())
+    (part,) = stage.answer(cycle, threading.Event())
+    return part, metrics.errors.labels("infer", "ZeroDivisionError")._value.get()
+
+
+def test_the_daemon_counts_what_could_not_be_explained_and_goes_on(explaining, monkeypatch):
+    part, errors = through_the_stage(explaining, careful=False)
+    assert (list(part.inferred.explained.spans), errors) == ([0], 0)
+    monkeypatch.setattr(explaining.engine, "logits", lambda batch: 1 / 0)
+    part, errors = through_the_stage(explaining, careful=False)
+    assert (part.inferred.rows, part.inferred.explained.spans, errors) == ([0], {}, 1)
+
+
+def test_what_may_have_crashed_the_process_is_not_explained_again(explaining, monkeypatch):
+    monkeypatch.setattr(explaining.engine, "logits", lambda batch: 1 / 0)
+    part, errors = through_the_stage(explaining, careful=True)
+    assert (part.inferred.rows, part.inferred.explained.faults, errors) == ([0], [], 0)
