@@ -26,7 +26,8 @@ def elsewhere(rng: Rng, samples: Wave) -> Wave:
         samples = np.pad(samples, (int(rng.uniform(0, 0.5) * RATE), int(rng.uniform(0, 0.5) * RATE)))
     if rng.random() < 0.8:
         samples = samples + _noise(rng, len(samples)) * _rms(samples) * 10 ** (-rng.uniform(5, 45) / 20)
-    return (samples / (np.abs(samples).max() + 1e-6) * rng.uniform(0.05, 0.99)).astype(np.float32)
+    loud = samples / (np.abs(samples).max() + 1e-6) * rng.uniform(0.05, 0.99)
+    return np.asarray(loud, np.float32)
 
 
 def _throat(rng: Rng, samples: Wave) -> Wave:

@@ -228,8 +228,8 @@ def _level(heard: Heard, material: Material) -> None:
         size = (
             heard.tower.from_statistics(torch.from_numpy(rows)).flatten(1).square().mean(dim=0).sqrt() + 1e-2
         )
-        heard.tower.second /= size.unflatten(0, (len(heard.tower.second), 1, -1))
-        heard.tower.offset /= size
+        heard.tower.second.div_(size.unflatten(0, (len(heard.tower.second), 1, -1)))
+        heard.tower.offset.div_(size)
         heard.expert.weight *= size
 
 

@@ -21,8 +21,9 @@ from engines import calibration, golden
 from engines.batch import MODALITIES
 from engines.bundle import GRAPHS, MANIFEST, Bundle, write_bundle
 from engines.calibration import Calibration
-from engines.engine import EngineChoice, FusedEngine
+from engines.engine import FusedEngine
 from engines.errors import EngineError
+from engines.sessions.choose import EngineChoice
 from engines.training.watch import Watch
 
 KEPT: Final = (

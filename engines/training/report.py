@@ -86,7 +86,8 @@ class Slice:
     @property
     def worst_ece(self) -> float:
         """Of sentiment and the labels, where enough rows tell it from chance; NaN for none."""
-        known = [each.ece for each in (self.sentiment, *self.labels.values()) if each.rows >= TELLING]
+        every: list[SentimentReport | LabelReport] = [self.sentiment, *self.labels.values()]
+        known = [each.ece for each in every if each.rows >= TELLING]
         return float(np.nanmax(known)) if known and not np.isnan(known).all() else float("nan")
 
 

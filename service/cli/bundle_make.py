@@ -169,7 +169,8 @@ def _recipe(config: Path | None, told: dict[str, Any]) -> Recipe:
     for name in _MODALITIES:
         chosen = {"tower": told[name], "tuning": told["tuning"], "epochs": told["epochs"]}
         given = {key: value for key, value in chosen.items() if value is not None}
-        recipe = replace(recipe, **{name: replace(recipe.tower(name), **given)})
+        tower: dict[str, Any] = {name: replace(recipe.tower(name), **given)}
+        recipe = replace(recipe, **tower)
     chosen = {"fusion": told["fusion"], "epochs": told["epochs"]}
     given = {key: value for key, value in chosen.items() if value is not None}
     return replace(recipe, head=replace(recipe.head, **given))
