@@ -131,7 +131,7 @@ class FusedEngine:
             self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
             nothing = self._head.nothing()
             self._nothing = np.concatenate([nothing.polarity, nothing.moderation[0]])
-            _check_grades(bundle, nothing)
+            _check_head(bundle, nothing)
         except EngineError:
             _close(opened)
             raise
@@ -259,7 +259,15 @@ def open_engine(
     )
 
 
-def _check_grades(bundle: Bundle, nothing: Logits) -> None:
+def _check_head(bundle: Bundle, nothing: Logits) -> None:
+    columns = nothing.moderation.shape[1]
+    if columns != len(bundle.labels):
+        raise BundleError(
+            "The bundle's labels are not those of its head",
+            where=f"{bundle.folder}/labels.yaml",
+            why=f"it names {len(bundle.labels)} labels, and the head answers for {columns}",
+            remedy="Write the labels of the training, in their order, and seal the bundle again",
+        )
     if bundle.labels.graded.any() and nothing.severity is None:
         raise BundleError(
             "The bundle promises grades of severity that its head does not give",

@@ -74,9 +74,10 @@ class Head:
     def _infer(self, slots: Sequence[Float32], presence: Float32) -> Logits:
         inputs = dict(zip(MODALITIES, slots, strict=True)) | {"presence": presence}
         outputs = self._session.run(inputs)
-        return Logits(
-            outputs["sentiment"], outputs["moderation"], outputs["unimodal"], outputs.get("severity")
-        )
+        sentiment = outputs["sentiment"]
+        # A bundle without labels has no such output: not every backend computes with arrays of no width.
+        moderation = outputs.get("moderation", sentiment[:, :0])
+        return Logits(sentiment, moderation, outputs["unimodal"], outputs.get("severity"))
 
 
 def _pick(tokens: Float32, slots: Index) -> Float32:

@@ -34,7 +34,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a bundle in the order of its moderation columns."""
+    """The labels of a bundle in the order of its moderation columns; none where it tells sentiment alone."""
 
     labels: tuple[Label, ...]
     sentiment_evidence: Evidence = ANY
@@ -80,8 +80,8 @@ class Labels:
             tree = yaml.safe_load(data)
         except yaml.YAMLError as error:
             raise _bad(where, f"it is not YAML: {error}") from error
-        if not isinstance(tree, dict) or not isinstance(tree.get("labels"), list) or not tree["labels"]:
-            raise _bad(where, "it must be a mapping with a list `labels` that is not empty")
+        if not isinstance(tree, dict) or not isinstance(tree.get("labels"), list):
+            raise _bad(where, "it must be a mapping with a list `labels`, which may be empty")
         labels = tuple(_label(entry, where) for entry in tree["labels"])
         names = [label.name for label in labels]
         if len(set(names)) < len(names):
@@ -90,6 +90,8 @@ class Labels:
         if not isinstance(sentiment, dict):
             raise _bad(where, "`sentiment` must be a mapping with `evidence`")
         if sentiment.get("evidence") == []:  # no evidence is enough: the bundle learnt no sentiment
+            if not labels:
+                raise _bad(where, "it has neither a label nor evidence for sentiment: nothing could be said")
             return cls(labels, ())
         return cls(labels, _evidence(sentiment.get("evidence"), "sentiment", where))
 
@@ -137,8 +139,6 @@ def _evidence(value: Any, name: str, where: str) -> Evidence:
     if value is None:
         return ANY
     sets = value if isinstance(value, list) else []
-    if value == [] and name == "sentiment":  # a bundle of moderation models says nothing of it
-        return ()
     if not sets or not all(isinstance(s, list) and s and set(map(str, s)) <= set(MODALITIES) for s in sets):
         raise _bad(where, f"evidence of {name} must be lists of {', '.join(MODALITIES)}, not {value!r:.80}")
     return tuple(frozenset(s) for s in sets)

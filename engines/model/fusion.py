@@ -41,7 +41,9 @@ class FusionHead(nn.Module):
         super().__init__()
         self.counts, self.width, self.graded = config.counts, config.width, config.severity
         width, labels = config.width, len(config.labels)
-        self.outputs = ("sentiment", "moderation", "unimodal", "embedding", *["severity"] * config.severity)
+        # No output is without width: not every engine computes with such.
+        told = ("sentiment", *["moderation"] * (labels > 0), "unimodal", "embedding")
+        self.outputs = (*told, *["severity"] * config.severity)
         self.experts = nn.ModuleList([nn.Linear(k * width, _CLASSES + labels) for k in self.counts])
         self.register_buffer("taught", torch.ones(MODES, labels))
         self.register_buffer("kind", kinds_of(config))
@@ -77,9 +79,9 @@ class FusionHead(nn.Module):
         self.experts.requires_grad_(False)
 
     def forward(self, text: Tensor, image: Tensor, audio: Tensor, presence: Tensor) -> tuple[Tensor, ...]:
-        """Slots [B, K, D] each, ``presence`` float32 [B, 3] → sentiment [B, 3], moderation [B, labels],
-        unimodal [B, 3, 3] (all logits), embedding [B, D], and severity [B, labels] (the logit of grade ÷ 7)
-        where the bundle grades. Absent slots may hold anything, even NaN.
+        """Slots [B, K, D] each, ``presence`` float32 [B, 3] → sentiment [B, 3], moderation [B, labels] where
+        there are labels, unimodal [B, 3, 3] (all logits), embedding [B, D], and severity [B, labels] (the
+        logit of grade ÷ 7) where the bundle grades. Absent slots may hold anything, even NaN.
         """
         here = presence > 0.5
         # where, never a product: 0 · NaN = NaN, and an absent slot is an uninitialised buffer.
@@ -93,6 +95,8 @@ class FusionHead(nn.Module):
         odds, weights = _sum_of_odds(labels, heard)
         fused = self.norm(self.fusion(slots, here.to(torch.float32)))
         cross = torch.where(here.sum(dim=1, keepdim=True) > 1, self._cross(slots, here, fused), 0.0)
+        if "moderation" not in self.outputs:
+            return alone + cross, unimodal, fused
         answers = (alone + cross[:, :_CLASSES], odds + cross[:, _CLASSES:], unimodal, fused)
         if not self.graded:
             return answers

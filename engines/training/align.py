@@ -18,17 +18,17 @@ def aligned(data: Dataset, labels: Labels) -> Dataset:
     Labels of the data that the bundle lacks are left out, and named in ``notes``. Raises EngineError where
     nothing is left to compare.
     """
-    if data.labels == labels:
-        return data
     theirs = {name: k for k, name in enumerate(data.labels.names)}
     places = [theirs.get(name, -1) for name in labels.names]
     if max(places, default=-1) < 0 and (data.events.sentiment == UNKNOWN).all():
         raise EngineError(
             "These events say nothing about this bundle",
             why=f"they hold the labels {', '.join(theirs) or 'none'} and no sentiment, "
-            f"the bundle has {', '.join(labels.names)}",
+            f"the bundle has {', '.join(labels.names) or 'no label, only sentiment'}",
             remedy="Name the labels as the bundle does, for example with --labels",
         )
+    if data.labels == labels:
+        return data
     blank = np.full((len(data.events), 1), UNKNOWN, np.int8)
     columns = {
         name: np.concatenate([getattr(data.events, name), blank], axis=1)[:, places]

@@ -25,7 +25,7 @@ def checked(rows: Iterable[Row], labels: Labels | None, journal: Journal) -> lis
     """The rows whose labels are all in ``labels`` (if given) and whose split there is; others go to the
     journal.
     """
-    known = set(labels.names) if labels else None
+    known = None if labels is None else set(labels.names)
     out = []
     for row in rows:
         with journal.row(row.where):

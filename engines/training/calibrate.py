@@ -219,7 +219,7 @@ def _agreement(
             calibration.softmax(mine.sentiment) - calibration.softmax(other.sentiment),
             calibration.sigmoid(mine.moderation) - calibration.sigmoid(other.moderation),
         )
-        out[name] = round(max(float(np.abs(gap).max()) for gap in gaps), 7)
+        out[name] = round(max(float(np.abs(gap).max(initial=0.0)) for gap in gaps), 7)
     return out
 
 

@@ -135,7 +135,7 @@ def made(rows: Sequence[Row], labels: Labels | None = None, journal: Journal | N
     name_groups(rows, _near(rows))
     building.divide(rows, journal)
     parts, places = building.parts_of(rows, labels)
-    labels = labels or building.found(rows)
+    labels = building.found(rows) if labels is None else labels
     names = labels.names
     events = gather(
         places,

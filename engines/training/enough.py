@@ -39,6 +39,8 @@ def _splits(data: Dataset) -> list[str]:
 def _sentiment(data: Dataset) -> list[str]:
     known = data.events.of("train").sentiment
     classes = np.unique(known[known != UNKNOWN])
+    if not len(classes) and not len(data.labels):
+        return ["no training row has a sentiment or a label"]
     return ["sentiment has one class only"] if len(classes) == 1 else []
 
 

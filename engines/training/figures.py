@@ -90,7 +90,8 @@ def _labels(whole: Slice) -> list[Block]:
     named = {f"`{name}`": each for name, each in whole.labels.items()} | {ANY: whole.any_rule}
     known = {name: each for name, each in named.items() if each.rows}
     if not known:
-        return [Paragraph("No event has a moderation label.")]
+        told = "No event has a moderation label." if whole.labels else "The bundle has no moderation label."
+        return [Paragraph(told)]
     rows = [
         (
             name, f"{x.rows:,}", f"{x.positives:,}", str(x.auroc), _number(x.auprc), _number(x.ece),

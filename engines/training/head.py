@@ -153,11 +153,14 @@ class _Head:
     def _loss(self, rows: Tensor, slots: Slots, presence: Tensor) -> Tensor:
         device = device_here()
         answers = self.net(*(own.to(device) for own in slots), presence.to(device))
-        total = aims.loss(answers[0], answers[1], self.meeting.targets.at(rows).to(device))
-        if len(answers) == 4:
+        said = dict(zip(self.net.outputs, answers, strict=True))
+        sentiment = said["sentiment"]
+        labels = said.get("moderation", sentiment[:, :0])
+        total = aims.loss(sentiment, labels, self.meeting.targets.at(rows).to(device))
+        if "severity" not in said:
             return total
         grades = torch.from_numpy(self.meeting.events.severity)[rows].long()
-        return total + severity_loss(answers[4], grades.to(device))
+        return total + severity_loss(said["severity"], grades.to(device))
 
 
 def slots_of(tokens: Slots, events: Events, rows: Tensor) -> tuple[Slots, Tensor]:

@@ -66,8 +66,8 @@ def _answer(row: Example, towers: Sequence[Any], head: FusionHead) -> tuple[Tens
         samples = torch.from_numpy(row.audio[0].astype(np.float32))[None]
         slots[2] = towers[2](samples, torch.tensor([samples.shape[1]], dtype=torch.int32))
     presence = torch.tensor([[float(row.presence >> m & 1) for m in range(len(MODALITIES))]])
-    sentiment, moderation, unimodal = head(*slots, presence)[:3]
-    return sentiment, moderation, unimodal
+    said = dict(zip(head.outputs, head(*slots, presence), strict=True))
+    return said["sentiment"], said.get("moderation", said["sentiment"][:, :0]), said["unimodal"]
 
 
 def card(plan: MapFile, opened: Sequence[Checkpoint]) -> str:

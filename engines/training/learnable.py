@@ -27,7 +27,7 @@ def narrowed(data: Dataset, modalities: frozenset[str]) -> Dataset:
     modality alone where it was taught both answers, several where events of them were annotated with both.
 
     So a bundle says `not_evaluated` of what it never learnt. Raises EngineError for a label that no evidence
-    is left for.
+    is left for, and where nothing at all is left.
     """
     events = data.events.of("train")
     parts = [_taught(data, m) if name in modalities else {} for m, name in enumerate(MODALITIES)]
@@ -42,6 +42,11 @@ def narrowed(data: Dataset, modalities: frozenset[str]) -> Dataset:
         raise _lost(lost)
     met = _met(events, events.sentiment, (), modalities)
     sentiment = _borne(data.labels.sentiment_evidence, "", parts, met)
+    if not labels and not sentiment:
+        raise EngineError(
+            "There is nothing to learn", why="no label is named, and no training row bears out sentiment",
+            remedy="Annotate sentiment or labels on rows whose modalities have a tower",
+        )  # fmt: skip
     return replace(data, labels=Labels(tuple(labels), sentiment))
 
 

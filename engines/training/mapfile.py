@@ -133,11 +133,11 @@ def _labels(path: Path, declared: Any, sources: tuple[Source, ...]) -> dict[str,
     told = {one["name"]: str(one.get("description", "")) for one in names}
     if lost := sorted(found.keys() ^ told.keys()):
         raise bad_map(path, f"`labels` and the maps do not name the same: {', '.join(lost)}")
-    if not told:
+    if not used and all(source.map for source in sources):
         raise bad_map(
             path,
-            "no class is mapped to a label, and a bundle needs one",
-            "Import a moderation model too, or map a class to a label of yours",
+            "no class is mapped to a sentiment or a label, so the bundle would say nothing",
+            f"Map classes to {', '.join(SENTIMENTS)}, or to labels of yours",
         )
     return told
 

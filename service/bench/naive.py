@@ -91,10 +91,12 @@ class PlainModel:
                 inputs[name] = self._graphs[name].run(["tokens"], feed)[0]
                 presence[0, k] = 1
         head = self._graphs["head"]
-        sentiment, moderation = head.run(["sentiment", "moderation"], inputs | {"presence": presence})
+        names = self._bundle.labels.names
+        asked = ["sentiment", *["moderation"] * bool(names)]  # a head without labels has no such output
+        sentiment, *moderation = head.run(asked, inputs | {"presence": presence})
         odds = np.exp(sentiment[0] - sentiment[0].max())
-        chances = 1 / (1 + np.exp(-moderation[0]))
-        labels = dict(zip(self._bundle.labels.names, map(float, chances), strict=True))
+        chances = 1 / (1 + np.exp(-moderation[0][0])) if names else ()
+        labels = dict(zip(names, map(float, chances), strict=True))
         return {"sentiment": [float(p) for p in odds / odds.sum()], "moderation": labels}
 
 

@@ -34,10 +34,21 @@ def test_what_is_written_is_read_back(tmp_path: Path):
     assert Labels.load(tmp_path / "labels.yaml") == LABELS
 
 
+def test_labels_may_be_none_where_there_is_sentiment(tmp_path: Path):
+    (tmp_path / "labels.yaml").write_text("{labels: [], sentiment: {evidence: [[text]]}}")
+    labels = Labels.load(tmp_path / "labels.yaml")
+    assert labels.names == ()
+    assert labels.evaluable(np.arange(8, dtype=np.uint8)).shape == (8, 0)
+    assert labels.sentiment_evaluable(np.array([0, 1, 2], np.uint8)).tolist() == [False, True, False]
+    labels.dump(tmp_path / "again.yaml")
+    assert Labels.load(tmp_path / "again.yaml") == labels
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("labels: []", "not empty"),
+        ("sentiment: {evidence: [[text]]}", "a list `labels`"),
+        ("{labels: [], sentiment: {evidence: []}}", "nothing could be said"),
         ("[1, 2]", "mapping"),
         ("labels: [{evidence: [[text]]}]", "name"),
         ("labels: [{name: hate, evidence: [[smell]]}]", "smell"),
