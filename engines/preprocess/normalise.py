@@ -25,7 +25,8 @@ _IDEOGRAPHS_APART: Final = re.compile(
 )
 _SEPARATORS: Final = re.compile(r"[ ._*|~+/·-]")
 _PICTURE: Final = re.compile("[\u2190-\u21ff\u2300-\u23ff\u2460-\u27bf\u2900-\u2bff\U0001f000-\U0001faff]")
-_MIXED: Final = re.compile(r"[^\W\d_]*(?:[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z])[^\W\d_]*")
+# From a word's start only: else each letter of a long run without spaces begins a search of the whole run.
+_MIXED: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]*(?:[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z])[^\W\d_]*")
 _LOOKALIKES: Final = str.maketrans("абвгдеікмнорстухѕјԛԝһоαβεικνορτυχ", "abbrdeikmhopctyxsjqwhoabeikvoptux")
 _QUOTES: Final = str.maketrans("’‘“”。，！？；：（）、", "''\"\".,!?;:(),")
 _SKIN: Final = ("light skin", "light skin", "medium skin", "dark skin", "dark skin")

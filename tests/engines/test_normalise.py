@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from engines.preprocess.normalise import normalise
@@ -46,3 +48,10 @@ def test_what_is_written_plainly_keeps_its_words(text: str) -> None:
 def test_no_text_is_refused(text: str) -> None:
     assert isinstance(normalise(text), str)
     assert normalise(normalise(text)) is not None
+
+
+@pytest.mark.parametrize("text", ["你是个大傻瓜走开" * 2500, "é" * 20_000, "аb" * 10_000])
+def test_a_long_run_without_spaces_takes_no_longer_than_it_must(text: str) -> None:
+    began = time.process_time()
+    normalise(text)
+    assert time.process_time() - began < 1  # it was a minute when each letter began a search of its own
