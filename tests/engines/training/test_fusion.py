@@ -15,6 +15,10 @@ from engines.export import FORBIDDEN, export  # noqa: E402
 from engines.model.config import ModelConfig  # noqa: E402
 from engines.model.fusion import FUSIONS, FusionHead  # noqa: E402
 from engines.model.losses import UNKNOWN, severity_loss  # noqa: E402
+from engines.training.dataset import gather  # noqa: E402
+from engines.training.epochs import Plan  # noqa: E402
+from engines.training.head import Meeting, train_head  # noqa: E402
+from engines.training.targets import hard  # noqa: E402
 
 pytestmark = pytest.mark.train
 LABELS = ("a", "b", "c")
@@ -160,3 +164,23 @@ def test_the_exported_head_says_what_torch_says_on_every_backend(fusion, severit
         for got in (session.run(None, inputs), list(compiled(inputs).values())):
             for name, one, want in zip(head.outputs, got, wanted, strict=True):
                 assert np.abs(one - want.numpy()).max() <= 1e-4, name
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_without_labels_it_tells_sentiment_alone_and_learns_it(fusion):
+    count, random = 64, np.random.default_rng(0)
+    mood = random.integers(0, 3, count)
+    rows = [[k, k, -1] for k in range(count)]  # text with image
+    events = gather(rows, mood.tolist(), [[]] * count, [0] * count, [True] * count)
+    config = ModelConfig((), width=32, fusion=fusion)
+    tokens = tuple(torch.randn(count, 2, 32) for _ in range(3))
+    said = [nn.Linear(64, 3) for _ in range(3)]
+    meeting = Meeting(tokens, events, hard(mood, events.labels, mood >= 0), mood < 0)
+    plan = Plan(30, rows=32, rate=3e-3)
+    head = train_head(meeting, said, torch.ones(3, 1), config, plan, 1, lambda _text: None)
+    answers = head(*tokens, torch.tensor([1.0, 1, 0]).expand(count, 3))
+    named = dict(zip(head.outputs, answers, strict=True))
+    assert {name: tuple(own.shape) for name, own in named.items()} == {
+        "sentiment": (count, 3), "unimodal": (count, 3, 3), "embedding": (count, 32),
+    }  # fmt: skip
+    assert (named["sentiment"].argmax(dim=1).numpy() == mood).mean() > 0.8
