@@ -13,7 +13,7 @@ INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _LINK: Final = re.compile(
-    r"https?://\S+|www\.\S+|\b[\w-]+\.(?:com|net|org|info|xyz|top|cn|io|me|ly|shop)\b\S*"
+    r"https?://\S+|www\.\S+|(?<![\w-])[\w-]{1,63}\.(?:com|net|org|info|xyz|top|cn|io|me|ly|shop)\b\S*"
 )
 _USER: Final = re.compile(r"(?<!\w)@[\w.-]+")
 _DRAWN_OUT: Final = re.compile(r"(.)\1{3,}")
