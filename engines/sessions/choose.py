@@ -25,7 +25,7 @@ AUTO: Final = ("onnxruntime", "openvino")
 """Those that `auto` measures."""
 PRECISIONS: Final = ("fp32", "bf16")
 """Every precision that some backend computes at."""
-SECONDS: Final = 2.0
+SECONDS: Final = 15.0
 """What measuring may take; what was not reached by then is not chosen."""
 
 Pair = tuple[str, str]
@@ -50,6 +50,9 @@ class Measured:
 
 Trial = Callable[[str, str, float], Measured]
 """Try (backend, precision) for about so many seconds; raises EngineError."""
+
+_TRIAL: Final = 1.4
+"""Seconds of one pair's trial at most, besides opening it."""
 
 
 def choose(
@@ -133,7 +136,7 @@ def _measure(pairs: list[Pair], trial: Trial) -> tuple[EngineChoice, bool]:
             complete = False
             continue
         try:
-            measured = trial(*pair, max(left, 0.3) / (len(pairs) - k))
+            measured = trial(*pair, min(max(left, 0.3) / (len(pairs) - k), _TRIAL))
         except EngineError as error:
             notes.append(f"{_spell(pair)} failed: {error.why or error.what}")
             continue
