@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib.resources import files
 
 import pytest
 
 from engines.labels import Label, Labels
 from engines.thresholds import Thresholds
+from engines.training.release.labels import CROSSED
+from engines.training.release.labels import LABELS as SHIPPED
 from service.errors import ConfigError
 from service.findings import Refused
 from service.policy import Policy
@@ -190,6 +194,25 @@ def test_the_built_in_policy_is_in_shadow_and_keeps_people_in_reach():
     built_in = Policy.load(None)
     assert built_in.mode == "shadow"
     assert built_in.file.rule("self_harm").block is None
+
+
+def test_the_built_in_policy_leaves_what_was_learnt_from_generated_pairs_to_a_person():
+    rule = Policy.load(None).file.rule(CROSSED)
+    assert rule.review is not None
+    assert rule.block is None
+
+
+def test_the_rules_of_the_built_in_policy_are_for_labels_of_the_shipped_bundles():
+    built_in = Policy.load(None)
+    built_in.bind(SHIPPED)
+    for key in built_in.file.labels:
+        assert any(built_in.file.covers(key, name) for name in SHIPPED.names), key
+
+
+def test_the_built_in_policy_speaks_of_every_label_of_the_shipped_bundles():
+    text = files("service").joinpath("policies/default.yaml").read_text("utf-8")
+    for name in SHIPPED.names:
+        assert re.search(rf"(?<![\w/]){name}(?![\w/])|{name.split('/')[0]}/\*:", text), name
 
 
 @pytest.mark.parametrize(
