@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, get_args
 
 MediaReason = Literal[
@@ -49,6 +51,17 @@ class BundleError(EngineError):
 
 class DataError(EngineError):
     """Labelled events that cannot be learnt from, calibrated on or measured with."""
+
+
+@contextmanager
+def of_data() -> Iterator[None]:
+    """What goes wrong in here is the data's fault: every EngineError leaves it as a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except EngineError as error:
+        raise DataError(error.what, where=error.where, why=error.why, remedy=error.remedy) from error
 
 
 class MediaError(EngineError):

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engines.batch import MODALITIES
-from engines.errors import DataError, EngineError
+from engines.errors import of_data
 from engines.model.config import ModelConfig
 from engines.model.fusion import FusionHead
 from engines.preprocess.spec import Preprocess
@@ -52,17 +50,6 @@ class Ground:
     def learnt(self) -> tuple[str, ...]:
         """The modalities that have a tower."""
         return tuple(kind.modality for kind in self.kinds if kind.learns)
-
-
-@contextmanager
-def of_data() -> Iterator[None]:
-    """What goes wrong in here is the data's fault."""
-    try:
-        yield
-    except DataError:
-        raise
-    except EngineError as error:
-        raise DataError(error.what, where=error.where, why=error.why, remedy=error.remedy) from error
 
 
 def ground(data: Dataset, recipe: Recipe, where: str = "", least: int = enough.LEAST) -> Ground:

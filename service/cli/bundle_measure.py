@@ -59,10 +59,10 @@ def evaluate(
     """Print the figures of the card."""
     from engines.bundle import Bundle
     from engines.engine import open_engine
+    from engines.errors import of_data
     from engines.training.card import About, tables, write_card
     from engines.training.evaluate import evaluate as measure
     from engines.training.leaks import only
-    from engines.training.stages import of_data
 
     bundle = Bundle.load(source)
     events = read_events(data, **reading)
@@ -115,10 +115,10 @@ def calibrate(
 ) -> int:  # fmt: skip
     """Calibrate on the engines that serve."""
     absent(out)
+    from engines.errors import of_data
     from engines.sessions.choose import PRECISIONS
     from engines.training.leaks import only
     from engines.training.recalibrate import recalibrate
-    from engines.training.stages import of_data
     from engines.training.thresholds import Goals
 
     events = read_events(data, **reading)

@@ -66,10 +66,10 @@ def read_events(
     data: Path, labels_file: Path | None, form: str, lang: str, media: Path | None, skip_broken: bool
 ) -> Dataset:
     """The labelled events that the options name; raises DataError with rows and remedy."""
+    from engines.errors import of_data
     from engines.labels import Labels
     from engines.training.dataset import load
     from engines.training.loaders import Options
-    from engines.training.stages import of_data
 
     labels = Labels.load(labels_file) if labels_file else None
     with of_data(), progress("Reading events", None):

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engines.bundle import Bundle
+from service.errors import Exit
+from tests.labelled import texts, write
+
 ROOT = Path(__file__).parents[2]
 TRAINING = ("engines.model", "engines.training", "engines.export")
 TRAINING_LIBRARIES = ("torch", "transformers", "peft", "librosa", "onnx", "onnxscript")
@@ -113,6 +117,23 @@ def test_a_breach_is_found(module: str, source: str):
 )
 def test_what_is_allowed_is_not_a_breach(module: str, source: str):
     assert not breaches(module, source)
+
+
+def test_a_serving_installation_measures_and_calibrates(tmp_path):
+    events = write(tmp_path / "events.jsonl", texts(60))
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({TRAINING_LIBRARIES!r}))\n"
+        "from service.cli.main import run\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    own = ("edge", str(events), "--split", "all", "--threads", "1")
+    for given in (("evaluate", *own), ("calibrate", *own, str(tmp_path / "tuned"), "--lenient")):
+        told = subprocess.run(
+            [sys.executable, "-c", script, "bundle", *given],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert told.returncode == Exit.OK, told.stderr
+    assert Bundle.load(tmp_path / "tuned").calibrated
 
 
 def test_the_engines_need_no_part_of_the_service():
