@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
@@ -19,6 +19,10 @@ TOWERS: Final = {
 }
 """Towers by name, for each modality; anything else is the folder of a Hugging Face checkpoint."""
 TUNINGS: Final = ("frozen", "lora", "full")
+RATES: Final = {"text": 3e-3, "image": 2e-3, "audio": 2e-3}
+"""The learning rate of layers that start from nothing: small towers, and what reads a frozen checkpoint."""
+TUNED: Final = {"lora": 5e-4, "full": 5e-5}
+"""That of a checkpoint's own weights, which the rates above would wreck within an epoch."""
 FUSIONS: Final = ("bottleneck", "concat", "attention")
 """`engines.model.fusion.FUSIONS`, whose module needs torch."""
 _Spec = TypeVar("_Spec")
@@ -29,7 +33,7 @@ class TowerRecipe:
     """One modality's tower: its name in `TOWERS` or a checkpoint's folder, and how it is trained.
 
     ``tuning`` concerns checkpoints only; ``tokens`` is K; ``epochs`` 0 and ``rows`` 0 are chosen by how many
-    rows there are.
+    rows there are, ``rate`` 0 by what learns (`Recipe.settled`).
     """
 
     tower: str = "small"
@@ -37,7 +41,7 @@ class TowerRecipe:
     tokens: int = 2
     epochs: int = 0
     rows: int = 0
-    rate: float = 2e-3
+    rate: float = 0.0
     decay: float = 0.01
 
 
@@ -68,7 +72,7 @@ class Recipe:
     seed: int = 1
     seeds: int = 1
     width: int = 64
-    text: TowerRecipe = field(default_factory=lambda: TowerRecipe(rate=3e-3))
+    text: TowerRecipe = field(default_factory=TowerRecipe)
     image: TowerRecipe = field(default_factory=TowerRecipe)
     audio: TowerRecipe = field(default_factory=TowerRecipe)
     head: HeadRecipe = field(default_factory=HeadRecipe)
@@ -95,6 +99,7 @@ class Recipe:
             ("validation", self.validation, 0, 0.5), ("distil", self.distil, 0, 1),
             ("head.dropped", self.head.dropped, 0, 0.9), ("patience", self.patience, 0, 1000),
             *((f"{m}.tokens", self.tower(m).tokens, 1, 64) for m in TOWERS),
+            *((f"{m}.rate", self.tower(m).rate, 0, 1) for m in TOWERS),
         ):  # fmt: skip
             if not low <= value <= high:
                 raise _bad("", f"{name} is {value}", f"It lies between {low} and {high}")
@@ -105,6 +110,18 @@ class Recipe:
         """The recipe of one modality's tower."""
         found: TowerRecipe = getattr(self, modality)
         return found
+
+    def settled(self) -> Recipe:
+        """The recipe with every tower's learning rate chosen where it says none: by `TUNED` for a checkpoint
+        whose own weights learn, else by `RATES`.
+        """
+        rates = {}
+        for m in TOWERS:
+            own = self.tower(m)
+            foreign = own.tower not in TOWERS[m]
+            rates[m] = own.rate or (TUNED.get(own.tuning, RATES[m]) if foreign else RATES[m])
+        towers: dict[str, Any] = {m: replace(self.tower(m), rate=rate) for m, rate in rates.items()}
+        return replace(self, **towers)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for digests and for the bundle's provenance."""

@@ -56,6 +56,7 @@ def ground(data: Dataset, recipe: Recipe, where: str = "", least: int = enough.L
     """Check the data and choose the towers; a modality that no training row has gets none. Raises DataError
     where the data cannot teach, EngineError where the recipe names no tower.
     """
+    recipe = recipe.settled()
     kinds = tuple(kind_of(m, recipe) for m in MODALITIES)
     with of_data():
         enough.check(data, where, least)

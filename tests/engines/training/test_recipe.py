@@ -17,7 +17,7 @@ def test_an_empty_file_is_the_default_recipe(tmp_path):
 def test_a_tower_may_be_its_name_alone_and_keeps_the_defaults_of_its_modality():
     recipe = parse({"text": "bag"})
     assert recipe.text.tower == "bag"
-    assert recipe.text.rate == Recipe().text.rate
+    assert recipe.settled().text.rate == Recipe().settled().text.rate == 3e-3
 
 
 def test_numbers_that_yaml_takes_for_words_are_numbers(tmp_path):
@@ -25,6 +25,27 @@ def test_numbers_that_yaml_takes_for_words_are_numbers(tmp_path):
     path.write_text("version: 1.2\nimage: {rate: 3e-3, epochs: 4}\n")
     recipe = load(path)
     assert (recipe.version, recipe.image.rate, recipe.image.epochs) == ("1.2", 0.003, 4)
+
+
+@pytest.mark.parametrize(("tuning", "rate"), [("frozen", 3e-3), ("lora", 5e-4), ("full", 5e-5)])
+def test_a_checkpoint_that_learns_gets_a_rate_that_does_not_wreck_it(tuning, rate):
+    recipe = parse({"text": {"tower": "./MiniLM", "tuning": tuning}}).settled()
+    assert (recipe.text.rate, recipe.image.rate, recipe.audio.rate) == (rate, 2e-3, 2e-3)
+
+
+def test_the_rate_that_a_recipe_names_wins():
+    recipe = parse({"text": {"tower": "./MiniLM", "tuning": "full", "rate": 1e-4}, "image": {"rate": 1e-2}})
+    assert (recipe.settled().text.rate, recipe.settled().image.rate) == (1e-4, 1e-2)
+
+
+def test_tuning_does_not_concern_towers_of_our_own():
+    recipe = parse({name: {"tower": "small", "tuning": "full"} for name in ("text", "image", "audio")})
+    assert [recipe.settled().tower(name).rate for name in ("text", "image", "audio")] == [3e-3, 2e-3, 2e-3]
+
+
+def test_settling_twice_is_settling_once():
+    recipe = parse({"text": {"tower": "./MiniLM", "tuning": "lora"}}).settled()
+    assert recipe.settled() == recipe
 
 
 @pytest.mark.parametrize(
@@ -36,6 +57,7 @@ def test_numbers_that_yaml_takes_for_words_are_numbers(tmp_path):
         ({"augment": 1}, "augment is 1. It is a true or false"),
         ({"head": {"fusion": "late"}}, "head.fusion is 'late'. It is one of"),
         ({"text": {"tuning": "half"}}, "text.tuning is 'half'"),
+        ({"text": {"rate": -1}}, "text.rate is -1.0. It lies between 0 and 1"),
         ({"validation": 0.9}, "validation is 0.9. It lies between 0 and 0.5"),
         ({"head": 3}, "head is no mapping"),
         ([], "the file is no mapping"),
