@@ -150,7 +150,14 @@ def _made(report: Report, about: About) -> list[Block]:
     if about.sources:
         out.append(Heading("Data it learnt from", 3))
         rows = [
-            (x.name, f"{x.rows:,}" if x.rows else "", x.use, x.licence, x.origin, f"`{x.sha256}`")
+            (
+                x.name,
+                f"{x.rows:,}" if x.rows else "",
+                x.use,
+                x.licence,
+                x.origin,
+                x.sha256 and f"`{x.sha256}`",
+            )
             for x in about.sources
         ]
         out.append(Table(("source", "rows", "used for", "licence", "origin", "SHA-256"), rows))
