@@ -35,7 +35,7 @@ peers: $(VENV)/.dev ## Bundles beside VADER, SnowNLP and alt-profanity-check (AR
 cost: $(VENV)/.dev ## Short posts in tidegate score, beside the bare encoder in plain ONNX Runtime
 	@$(BIN)/python -m tests.bench.text_cost $(ARGS)
 
-starter: $(VENV)/.dev ## The bundles that ship, from labelled posts to model card (DATA=folder)
+starter: $(VENV)/.pictures ## The bundles that ship, from labelled posts to model card (DATA=folder)
 	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make starter DATA=folder" >&2; exit 64; }
 	@.ci/need emoji
 	@$(BIN)/python -m engines.training.release --data "$(DATA)" --judge tests/everyday $(ARGS)
@@ -44,7 +44,7 @@ clean: ## Remove the environment and everything built (the Kafka jars stay in th
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
 	@find engines service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-constraints: $(VENV)/.dev ## Write constraints.txt from what is installed
+constraints: $(VENV)/.pictures ## Write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools \
 	  | grep -viE '^(nvidia-|cuda-|triton=)'; } > constraints.new && mv constraints.new constraints.txt
 
@@ -61,3 +61,7 @@ $(VENV)/.serving: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Tidegate for development, with torch (once, a few minutes)" >&2
 	@$(PIP) -e '.[dev,train]' >&2 && touch $@ $(VENV)/.serving
+
+$(VENV)/.pictures: pyproject.toml constraints.txt | $(VENV)/.dev
+	@echo "Installing the photographs and emoji of the recipe (once, seconds)" >&2
+	@$(PIP) -e '.[dev,train,pictures]' >&2 && touch $@

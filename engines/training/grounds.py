@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from engines.errors import EngineError
 from engines.training import shapes
 
 Pixels = NDArray[np.float32]
@@ -25,6 +26,7 @@ PHOTOGRAPHS: Final = {
 }  # fmt: skip
 """Photographs inside packages: scikit-learn's two are CC BY 2.0 (danielbuechele and vultilion, Flickr),
 scikit-image's are CC0 or in the public domain."""
+_INSTALLS: Final = {"sklearn": ("scikit-learn", "train"), "skimage": ("scikit-image", "pictures")}
 HELD_OUT: Final = ("astronaut.png", "camera.png", "coffee.png", "chelsea.png", "rocket.jpg")
 """Photographs that only judge."""
 
@@ -130,15 +132,35 @@ def photographs(held_out: bool) -> list[Image.Image]:
     """Those of the packages that are installed, RGB of at most 400 pixels; none is needed."""
     found = []
     for package, (folder, names) in PHOTOGRAPHS.items():
-        spec = find_spec(package)
-        home = Path(spec.origin).parent / folder if spec and spec.origin else None
+        home = _home(package)
         for name in names:
-            if home and (name in HELD_OUT) == held_out and (home / name).is_file():
-                with Image.open(home / name) as image:
+            if home and (name in HELD_OUT) == held_out and (home / folder / name).is_file():
+                with Image.open(home / folder / name) as image:
                     whole = image.convert("RGB")
                 whole.thumbnail((400, 400))
                 found.append(whole)
     return found
+
+
+def need_photographs() -> None:
+    """Raises EngineError where a photograph of `PHOTOGRAPHS` is not there: a bundle that names them as its
+    sources has seen them all.
+    """
+    for package, (folder, names) in PHOTOGRAPHS.items():
+        home = _home(package)
+        lacking = names if home is None else [name for name in names if not (home / folder / name).is_file()]
+        if lacking:
+            own, extra = _INSTALLS[package]
+            raise EngineError(
+                "Photographs are missing that pictures are laid on", where=own,
+                why="the package is not installed" if home is None else f"it lacks {', '.join(lacking)}",
+                remedy=f"pip install 'tidegate[{extra}]'",
+            )  # fmt: skip
+
+
+def _home(package: str) -> Path | None:
+    spec = find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def _scaled(layer: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from torch import nn
 from engines.model.sight import SightTower
 from engines.model.voice import VoiceTower
 from engines.preprocess.spec import TextSpec
-from engines.training import audio, image, sights, sounds, synth, voices
+from engines.training import audio, grounds, image, sights, sounds, synth, voices
 from engines.training.card import FAILURES, About, SourceFact
 from engines.training.document import Table
 from engines.training.epochs import keep, recall
@@ -52,6 +52,7 @@ def make(options: Options, watch: Watch) -> None:
     """Both bundles; raises EngineError where data or a package is missing."""
     torch.set_num_threads(2)
     torch.set_flush_denormal(True)  # idle rows of the optimiser's state decay to where arithmetic crawls
+    grounds.need_photographs()  # they are named as sources below
     work, seed = Work(options.work), options.seed
     recordings = voices.read_voices(options.data / "emodb")
     corpus = learn.gather(options.data, seed, watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from engines.batch import MODALITIES
 from engines.engine import open_engine
+from engines.errors import EngineError
 from engines.model.sight import SightTower
 from engines.model.text import BagTower
 from engines.model.voice import VoiceTower
@@ -19,6 +21,7 @@ from engines.training.card import About
 from engines.training.compose import Amounts
 from engines.training.release import bundles, parts
 from engines.training.release.labels import LABELS
+from engines.training.release.recipe import Options, make
 from engines.training.release.towers import Taught, config, edge_text
 from engines.training.text import sentences
 from engines.training.text.fit import Judged
@@ -40,6 +43,16 @@ def corpus() -> Corpus:
 def knowing(tower: nn.Module, names: tuple[str, ...]) -> Taught:
     marks = torch.tensor([1.0, *(float(label in names) for label in LABELS.names)])
     return Taught(tower.eval(), nn.Linear(2 * WIDTH, 3 + len(LABELS)), marks, 2)
+
+
+def test_the_recipe_refuses_to_name_photographs_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(EngineError, match="scikit-image") as caught:
+        make(Options(tmp_path / "data", tmp_path / "work", tmp_path / "out", None, 1), Watch())
+    assert "tidegate[pictures]" in caught.value.remedy
 
 
 def test_a_bundle_is_made_of_towers_and_says_what_it_can(

@@ -1,5 +1,6 @@
 """Stickers with a stand-in font: Pillow's own has letters, which is all that laying and splitting need."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from engines.preprocess.image import ImageLimits, decode_image
 from engines.preprocess.spec import ImageSpec
 from engines.training import emoji
 from engines.training.emoji import Emoji, Sprites, divide, noto, read_table
-from engines.training.grounds import LEARNT, UNSEEN, Grounds
+from engines.training.grounds import LEARNT, PHOTOGRAPHS, UNSEEN, Grounds, need_photographs, photographs
 from engines.training.stickers import PALE, stickers
 from engines.training.taxonomy import NEGATIVE, NEUTRAL, POSITIVE
 
@@ -131,6 +132,24 @@ def test_photographs_are_cut_square():
 
     whole = Image.new("RGB", (90, 40), "red")
     assert Grounds((), [whole]).photograph(random.Random(0), 32).size == (32, 32)
+
+
+@pytest.mark.parametrize(("package", "extra"), [("skimage", "pictures"), ("sklearn", "train")])
+def test_photographs_that_are_missing_are_none_to_lay_on_but_refused_where_a_recipe_names_them(
+    package, extra, monkeypatch
+):
+    pytest.importorskip("sklearn")
+    monkeypatch.setitem(sys.modules, package, None)
+    everything = len(PHOTOGRAPHS["sklearn"][1]) + len(PHOTOGRAPHS["skimage"][1])
+    assert len(photographs(held_out=False)) + len(photographs(held_out=True)) < everything
+    with pytest.raises(EngineError, match=rf"tidegate\[{extra}\]"):
+        need_photographs()
+
+
+def test_photographs_that_are_all_there_are_enough():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("skimage")
+    need_photographs()
 
 
 def test_noto_has_the_whole_table_where_it_is_installed():
