@@ -22,6 +22,7 @@ from engines.engine import open_engine
 from service.cli.main import run
 from service.errors import Exit
 from tests.labelled import texts, write
+from tests.tiny_checkpoints import save
 
 pytestmark = pytest.mark.train
 FAST = ("--epochs", "3", "--threads", "1", "--seed", "4")
@@ -119,6 +120,17 @@ def test_a_bag_learns_from_a_bigger_bundle(trained, events, tmp_path, capsys):
     made = Bundle.load(out)
     assert made.preprocess.text.kind == "bag"
     assert made.manifest["provenance"]["distilled from"].startswith("small 1.0.0@")
+
+
+@pytest.mark.parametrize(("option", "rate"), [("--finetune", 5e-5), ("--lora", 5e-4), ("--freeze", 3e-3)])
+def test_a_checkpoint_learns_at_the_rate_that_its_tuning_needs(option, rate, tmp_path):
+    tower, out = save("bert", tmp_path / "tiny"), tmp_path / "mine"
+    events = write(tmp_path / "events.jsonl", texts(240))
+    verb = ["bundle", "train", str(events), str(out), "--text", str(tower), option]
+    assert run([*verb, "--epochs", "1", "--threads", "1"]) == Exit.OK
+    told = Bundle.load(out).manifest["provenance"]["recipe"]
+    assert told["text"]["rate"] == rate
+    assert told["image"]["rate"] == 2e-3, "a tower of our own has its own, whatever the tuning"
 
 
 def broken(rows: list) -> list:
