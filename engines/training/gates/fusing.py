@@ -52,6 +52,16 @@ def flips(answer: Answer, rows: Rows, families: NDArray[np.integer], seed: int =
     return float(((answer(rows) > 0) != (answer(swapped) > 0)).mean())
 
 
+def within(truth: NDArray[np.integer], score: Float32, presence: NDArray[np.uint8]) -> float:
+    """AUROC among events of the same modalities: the chance that of two such events, one with the label and
+    one without, the first has the higher ``score``; NaN without such a pair.
+    """
+    patterns = [presence == p for p in np.unique(presence)]
+    pairs = np.array([truth[own].sum() * (1 - truth[own]).sum() for own in patterns], np.float64)
+    found = [auroc(truth[own], score[own]) for own in patterns]
+    return float(np.nansum(pairs * found) / pairs.sum()) if pairs.any() else float("nan")
+
+
 def shares(answer: Answer, rows: Rows) -> Float64:
     """float64 [n, 3]: exact Shapley shares of each modality in the answer, 0 where it is absent."""
     patterns = np.stack([answer(shown(rows, p)) for p in range(8)], axis=1)

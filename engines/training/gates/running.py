@@ -13,7 +13,7 @@ from engines.model.fusion import FUSIONS
 from engines.training import synth
 from engines.training.dataset import Events
 from engines.training.gates import Gate
-from engines.training.gates.fusing import additive_gap, flips, probe, shares, shown
+from engines.training.gates.fusing import additive_gap, flips, probe, shares, shown, within
 from engines.training.gates.serving import serving
 from engines.training.gates.small import SIZES, Small, Stock, train
 from engines.training.metrics import auroc
@@ -27,6 +27,7 @@ SAMPLE = 200
 FEWEST = 12
 """Events of a label below which its mean share says nothing."""
 _DATA_SEED = 11
+_KNOWN = "mean AUROC over the labels, alike events"
 
 
 def run(
@@ -43,13 +44,15 @@ def run(
         for seed in seeds:
             model, of = train(stock, seed), f"seed {seed}"
             found += [*crossed(model, of), *unimodal(model, of)]
+            found.append(Gate(_KNOWN, of, knowledge(model), 0.9))
             watch(f"gates: seed {seed} is measured")
         for fusion in FUSIONS:
             model, of = train(stock, seeds[0], fusion), f"seed {seeds[0]}, {fusion}"
             found.append(_fused(model, of))
             if fusion == next(iter(FUSIONS)):
                 found += serving(model, f"seed {seeds[0]}", Path(made) / "bundle")
-        found += control(train(stock.shuffled(0), seeds[0]), "shuffled labels")
+        # Texts of one template learn the same wrong answer, so that one draw alone is off by some hundredths.
+        found += control([train(stock.shuffled(seed), seed) for seed in seeds], "shuffled labels")
     return found
 
 
@@ -72,7 +75,7 @@ def crossed(model: Small, of: str) -> Iterator[Gate]:
 
 def unimodal(model: Small, of: str) -> Iterator[Gate]:
     """Labels that one part of an event gives away: that part's modality must carry them."""
-    events, parts = model.held(), model.here.data.parts
+    events, parts = model.stock.asked, model.here.data.parts
     events = events.where((events.rows >= 0).sum(axis=1) > 1)
     for k, label in enumerate(model.here.data.labels.labels):
         says = np.array(
@@ -82,21 +85,31 @@ def unimodal(model: Small, of: str) -> Iterator[Gate]:
             ]
         ).reshape(len(events), 3)
         chosen = np.flatnonzero((says.sum(axis=1) == 1) & (events.labels[:, k] == 1))
+        chosen = chosen[:SAMPLE]
         if len(chosen) >= FEWEST:
             share = shares(model.label(k), events.rows[chosen])[says[chosen]].mean()
             yield Gate(f"{label.name}: Shapley share of who shows it", of, float(share), 0.6)
 
 
-def control(model: Small, of: str) -> Iterator[Gate]:
-    """A model of labels that mean nothing must know nothing of the true ones."""
-    events, names = model.held(), model.here.data.labels.names
+def knowledge(model: Small) -> float:
+    """What a model knows of held-out parts: AUROC within events of the same modalities, mean of the labels.
+
+    Across them, which modalities an event has would count as knowledge: most labels are rare beside an image
+    and violence is frequent beside a sound; priors, which a control may keep.
+    """
+    events = model.stock.asked
     said = model.logits(events.rows).moderation
     found = []
-    for k in range(len(names)):
+    for k in range(len(model.here.data.labels)):
         known = events.labels[:, k] >= 0
-        found.append(auroc(events.labels[known, k], said[known, k]))
-    yield Gate("mean AUROC over the labels", of, float(np.nanmean(found)), 0.45, 0.55)
-    yield Gate("XOR: AUROC fused", of, _xor(model), 0.45, 0.55)
+        found.append(within(events.labels[known, k], said[known, k], events.presence[known]))
+    return float(np.mean(found))
+
+
+def control(models: Sequence[Small], of: str) -> Iterator[Gate]:
+    """Models of labels that mean nothing know nothing of the true ones, by the measures that others pass."""
+    yield Gate(_KNOWN, of, float(np.mean([knowledge(model) for model in models])), 0.45, 0.55)
+    yield Gate("XOR: AUROC fused", of, float(np.mean([_xor(model) for model in models])), 0.45, 0.55)
 
 
 def _fused(model: Small, of: str) -> Gate:

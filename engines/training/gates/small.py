@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.batch import Float32
+from engines.batch import SENTIMENTS, Float32
 from engines.head import Logits
 from engines.model.fusion import FusionHead
-from engines.training import finish, stages
+from engines.training import finish, stages, synth
+from engines.training.compose import Amounts, compose
 from engines.training.dataset import Dataset, Events
 from engines.training.head import Averaged, Slots
 from engines.training.inputs import Inputs
@@ -42,14 +43,19 @@ RECIPE: Final = Recipe(
     head=HeadRecipe(epochs=8, rows=256),
     validation=0.0,
 )
+ASKED: Final = 40_000
+"""Events that are composed to measure; a quarter are of held-out parts."""
 _CHUNK: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Events and their decoded parts, which models of every seed and fusion share."""
+    """Events and their decoded parts, which models of every seed and fusion share; ``asked`` are more events
+    of the held-out parts, for the data set's own hold only a handful with each label.
+    """
 
     data: Dataset
+    asked: Events
     inputs: Inputs
     kept: Work
     watch: Watch
@@ -58,19 +64,26 @@ class Stock:
     def of(cls, data: Dataset, folder: Path, watch: Watch) -> Stock:
         """Decode the parts of a data set once; ``folder`` keeps what stages make."""
         here, kept = stages.ground(data, RECIPE), Work(folder)
-        return cls(data, stages.decoded(here.data, here.preprocess, here.digest, kept, watch), kept, watch)
+        inputs = stages.decoded(here.data, here.preprocess, here.digest, kept, watch)
+        asked = compose(data.parts, data.labels, synth.CROSSED, Amounts(ASKED, 0), RECIPE.seed)
+        return cls(data, _held(asked), inputs, kept, watch)
 
     def shuffled(self, seed: int) -> Stock:
-        """The same parts and events, with all annotations of the training rows dealt out anew."""
+        """The same parts and events, with all annotations of the training rows drawn anew.
+
+        Labels by a fair coin, not dealt out: dealt, they would stay as frequent as they are beside each set
+        of modalities, and so rare that what looks like few others gets none and seems least likely.
+        """
         random, data = np.random.default_rng(seed), self.data
-        texts, images, sounds = (_dealt(parts, random) for parts in data.parts)
-        events, order = data.events, np.arange(len(data.events))
+        texts, images, sounds = (_drawn(parts, random) for parts in data.parts)
+        events = data.events
         train = events.split == 0
-        for presence in range(1, 8):  # among events of the same modalities: no label gets lost
-            own = np.flatnonzero(train & (events.presence == presence))
-            order[own] = random.permutation(own)
-        dealt = replace(events, sentiment=events.sentiment[order], labels=events.labels[order])
-        return replace(self, data=replace(data, parts=(texts, images, sounds), events=dealt))
+        coins = random.integers(0, 2, events.labels.shape, np.int8)
+        labels = np.where(train[:, None] & (events.labels >= 0), coins, events.labels)
+        moods = random.integers(0, len(SENTIMENTS), len(events), np.int8)
+        sentiment = np.where(train & (events.sentiment >= 0), moods, events.sentiment)
+        drawn = replace(events, sentiment=sentiment, labels=labels)
+        return replace(self, data=replace(data, parts=(texts, images, sounds), events=drawn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +114,7 @@ class Small:
 
     def held(self) -> Events:
         """Events in distribution that nothing was learnt from."""
-        events = self.here.data.events
-        return events.where((events.split == 1) | (events.split == 2))
+        return _held(self.here.data.events)
 
     def export(self, folder: Path) -> None:
         """A sealed bundle, not calibrated, in a new folder."""
@@ -131,10 +143,16 @@ def train(stock: Stock, seed: int, fusion: str = "bottleneck") -> Small:
     return Small(here, stock, nets, (text, image, audio), head, key)
 
 
-def _dealt(parts: list[Part], random: np.random.Generator) -> list[Part]:
-    train = [k for k, part in enumerate(parts) if part.split == "train"]
+def _held(events: Events) -> Events:
+    return events.where((events.split == 1) | (events.split == 2))
+
+
+def _drawn(parts: list[Part], random: np.random.Generator) -> list[Part]:
+    """Annotations of training parts as chance gives them; where there was none there is none."""
     out = list(parts)
-    for k, other in zip(train, random.permutation(train), strict=True):
-        said = parts[other]
-        out[k] = replace(parts[k], sentiment=said.sentiment, labels=said.labels, factor=said.factor)
+    for k, part in enumerate(parts):
+        if part.split == "train":
+            labels = {name: int(random.integers(2)) for name in part.labels}
+            mood = part.sentiment if part.sentiment < 0 else int(random.integers(len(SENTIMENTS)))
+            out[k] = replace(part, sentiment=mood, labels=labels, factor=int(random.integers(3)))
     return out
