@@ -1,4 +1,4 @@
-"""The starter: a small one trained from nothing passes its gates, and the one that ships is what it says."""
+"""The small bundle of generated data, trained from nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from engines.bundle import Bundle
 from engines.engine import open_engine
 from engines.training import metrics, synth
 from engines.training.dataset import Dataset
-from engines.training.evaluate import crossed, evaluate
+from engines.training.evaluate import evaluate
 from engines.training.inputs import decode
 from engines.training.taxonomy import NAMES
 
@@ -69,51 +68,3 @@ def _text_tower_auroc(data: Dataset, shuffled: bool) -> float:
 def _auroc(truth: np.ndarray, said: np.ndarray) -> float:
     known = truth >= 0
     return metrics.auroc(truth[known], said[known])
-
-
-@pytest.fixture(scope="module")
-def fresh() -> Dataset:
-    return synth.generate(99, synth.Sizes(texts=4_000, images=800, sounds=250, events=1_500, crossed=4_000))
-
-
-@pytest.fixture(scope="module")
-def starter():
-    engine = open_engine("starter", "onnxruntime", "fp32", contributions=False)
-    yield engine
-    engine.close()
-
-
-def test_the_shipped_starter_needs_text_and_image_for_hate(starter, fresh):
-    events = fresh.events.of("test")
-    (found,) = crossed(starter, decode(fresh, starter.preprocess), events.where(events.crossed))
-    assert found.together.value >= 0.9
-    assert 0.42 <= found.alone["text"].value <= 0.58
-    assert 0.42 <= found.alone["image"].value <= 0.58
-
-
-def test_the_shipped_starter_knows_its_labels_on_events_of_another_seed(starter, fresh):
-    whole = evaluate(starter, fresh, ("test",)).splits["test"].whole
-    assert all(whole.labels[name].auroc.value >= 0.95 for name in UNIMODAL)
-    assert whole.sentiment.macro_recall.value >= 0.85
-
-
-def test_the_shipped_starter_says_that_it_is_synthetic():
-    bundle = Bundle.load("starter")
-    assert bundle.synthetic == ("text", "image", "audio")
-    card = bundle.read("MODEL_CARD.md").decode()
-    assert "Trained only on generated data" in card
-    assert "no validity on real posts" in card
-
-
-def test_the_shipped_starter_is_small():
-    bundle = Bundle.load("starter")
-    assert sum(entry["bytes"] for entry in bundle.manifest["files"].values()) <= 9_000_000
-
-
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_the_shipped_starter_gives_its_golden_answers_on(backend):
-    engine = open_engine("starter", backend, "fp32", contributions=False)
-    error = engine.golden_error()
-    engine.close()
-    assert error is not None
-    assert error <= 1e-3
