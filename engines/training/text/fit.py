@@ -134,16 +134,3 @@ def _keep(kept: Path, net: nn.Module, optimiser: torch.optim.Optimizer, step: in
     part = kept.with_suffix(".part")
     torch.save({"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, part)
     part.replace(kept)
-
-
-def predict(
-    net: Judged, texts: list[str], encode: Encode, lengths: NDArray[np.integer], cells: int = 8192
-) -> NDArray[np.float32]:
-    """Logits float32 [texts, 3 + labels]."""
-    out = np.empty((len(texts), 3 + len(LABELS)), np.float32)
-    random = np.random.default_rng(0)
-    with torch.inference_mode():
-        for index in batched(lengths, np.arange(len(texts)), cells, random):
-            inputs = [torch.from_numpy(array) for array in encode([texts[k] for k in index], random)]
-            out[index] = net(*inputs).float().numpy()
-    return out

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ from engines.preprocess.normalise import normalise
 from engines.preprocess.spec import TextSpec
 from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
-from engines.training.text.fit import Judged, Log, Run, batched, fit, padded
+from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, padded
 from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.held import PUBLIC, divided, labelled
 from engines.training.text.rows import Row, Table, joined, table
@@ -183,26 +183,23 @@ def drawn(table_: Table, quota: Mapping[str, int], random: np.random.Generator) 
     return np.concatenate(parts)
 
 
-Encode = Callable[[list[str], np.random.Generator], tuple[NDArray[np.int32], ...]]
-
-
-def pieces(tokenizer: Tokenizer, disturbed: bool = True) -> Encode:
-    """Texts → padded word pieces; some are ``disturbed`` as `noise.disturb` does."""
+def pieces(tokenizer: Tokenizer) -> Encode:
+    """Texts → padded word pieces; some are changed as `noise.disturb` does."""
 
     def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
-        normal = [normalise(text)[:_CHARACTERS] for text in (_some(texts, random) if disturbed else texts)]
+        normal = [normalise(text)[:_CHARACTERS] for text in _some(texts, random)]
         found = tokenizer.encode_batch(normal)
         return (padded([np.array(one.ids[:LONGEST], np.int32) for one in found]),)
 
     return encode
 
 
-def grams(disturbed: bool = True) -> Encode:
+def grams() -> Encode:
     """Texts → padded words and characters, as `BagEncoder` gives them."""
     encoder = BagEncoder(TextSpec(vocabulary=3, max_tokens=128, kind="bag"))
 
     def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
-        found = [encoder.encode(text).channels for text in (_some(texts, random) if disturbed else texts)]
+        found = [encoder.encode(text).channels for text in _some(texts, random)]
         return padded([one[0] for one in found]), padded([one[1] for one in found])
 
     return encode

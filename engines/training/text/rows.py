@@ -67,14 +67,6 @@ class Table:
             total.update(getattr(self, name).tobytes())
         return total.hexdigest()
 
-    def pick(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Table:
-        """The rows that ``index`` chooses."""
-        places = np.flatnonzero(index) if index.dtype == bool else index
-        return Table(
-            [self.texts[k] for k in places],
-            *(getattr(self, name)[places] for name in self.__slots__[1:]),
-        )
-
 
 WEAK: Final = 0.15
 """What an unlooked-at zero counts beside an annotated one."""
