@@ -19,13 +19,14 @@ from engines.errors import BundleError, EngineError
 from engines.head import Head, Logits
 from engines.labels import Labels
 from engines.lanes import Lanes, lanes_for
+from engines.planner import Budget
 from engines.preprocess.spec import Preprocess
-from engines.sessions.base import Session
+from engines.sessions.base import Session, Terms
 from engines.sessions.choose import AUTO, BACKENDS, EngineChoice, Measured, choose
 from engines.sessions.host import cpu_name, usable_cores
 from engines.sessions.timed import Timed
 from engines.thresholds import Thresholds
-from engines.towers import Budget, Towers
+from engines.towers import Towers
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +121,11 @@ class FusedEngine:
         lanes = lanes_for(bundle.graph_bytes(choice.precision), threads)
         self.useful_token_ratio = 1.0
         self._lanes = Lanes(lanes)
+        terms = Terms(threads, lanes, budget)
         opened: list[Timed] = []
         try:
             for tower in GRAPHS:  # one by one: what is open when the next fails must be closed
-                opened.append(Timed(backend.open(bundle, tower, choice.precision, threads, lanes)))  # noqa: PERF401
+                opened.append(Timed(backend.open(bundle, tower, choice.precision, terms)))  # noqa: PERF401
             self._sessions: list[Timed] = opened
             shapes = [(count, bundle.width) for count in bundle.tokens]
             channels = bundle.preprocess.text.channels

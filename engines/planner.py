@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.intp]
 Sizes = NDArray[np.int32] | NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one micro-batch holds: padded tokens, images, padded seconds at `rate`, rows of the head."""
+
+    tokens: int = 4096
+    image_rows: int = 32
+    audio_seconds: float = 60.0
+    rate: int = 16_000
+    head_rows: int = 512
 
 
 def plan_text(lengths: Sizes, tokens: int) -> list[Index]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,19 +11,8 @@ from numpy.typing import NDArray
 from engines.batch import Batch, Float32, Int32
 from engines.errors import EngineError
 from engines.lanes import Lanes
-from engines.planner import Index, plan_audio, plan_rows, plan_text, useful_ratio
+from engines.planner import Budget, Index, plan_audio, plan_rows, plan_text, useful_ratio
 from engines.sessions.base import Arrays, Session
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What one micro-batch holds: padded tokens, images, padded seconds at `rate`, rows of the head."""
-
-    tokens: int = 4096
-    image_rows: int = 32
-    audio_seconds: float = 60.0
-    rate: int = 16_000
-    head_rows: int = 512
 
 
 class Towers:

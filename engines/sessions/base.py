@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from engines.batch import Float32
 from engines.bundle import Bundle
+from engines.planner import Budget
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -27,6 +28,19 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a session is opened for: so many threads, shared by as many runs at once as there are lanes, and
+    micro-batches within a budget. On GPUs: which ones; `progress` hears what is being built, and the share.
+    """
+
+    threads: int = 1
+    lanes: int = 1
+    budget: Budget = field(default_factory=Budget)
+    devices: tuple[int, ...] = (0,)
+    progress: Callable[[str, float], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """A way to run graphs. `missing` says why it cannot be used here, None where it can.
 
@@ -37,5 +51,5 @@ class Backend:
     missing: Callable[[], str | None]
     native: Callable[[], tuple[str, ...]]
     describe: Callable[[], str]
-    open: Callable[[Bundle, str, str, int, int], Session]
-    """Open (bundle, tower, precision, threads, lanes): runs at once share the threads; raises EngineError."""
+    open: Callable[[Bundle, str, str, Terms], Session]
+    """Open (bundle, tower, precision, terms); raises EngineError."""

@@ -6,14 +6,14 @@ import numpy as np
 
 from engines.batch import Float32
 from engines.bundle import Bundle
-from engines.sessions.base import Arrays, Backend
+from engines.sessions.base import Arrays, Backend, Terms
 
 
 class FakeSession:
     """Answers from the sizes and sums of its inputs: deterministic, and each row by itself."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
-        del precision, threads, lanes
+    def __init__(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> None:
+        del precision, terms
         self._tower, self._width, self._tokens = tower, bundle.width, bundle.tokens
         self._labels, self._graded = len(bundle.labels), bundle.labels.graded.any()
 

@@ -10,7 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from engines.batch import Float32
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.sessions.base import Arrays, Backend
+from engines.sessions.base import Arrays, Backend, Terms
 
 _ERRORS = (
     native.Fail, native.InvalidArgument, native.RuntimeException, native.NotImplemented, native.InvalidGraph,
@@ -21,12 +21,12 @@ _ERRORS = (
 class OnnxRuntimeSession:
     """One graph, loaded from verified bytes."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
+    def __init__(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> None:
         self._where = f"{bundle.name}/{tower} on ONNX Runtime"
         try:
             self._session: Any = ort.InferenceSession(
                 bundle.read(bundle.graph_name(tower, precision)),
-                sess_options=_options(max(1, threads // lanes)),
+                sess_options=_options(max(1, terms.threads // terms.lanes)),
                 providers=["CPUExecutionProvider"],
             )
         except _ERRORS as error:

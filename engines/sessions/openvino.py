@@ -15,7 +15,7 @@ import numpy as np
 from engines.batch import Float32
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.sessions.base import Arrays, Backend
+from engines.sessions.base import Arrays, Backend, Terms
 
 _HINTS: Final = {"fp32": "f32", "bf16": "bf16"}
 _CAPABILITIES: Final = {"fp32": "FP32", "bf16": "BF16"}
@@ -24,16 +24,16 @@ _CAPABILITIES: Final = {"fp32": "FP32", "bf16": "BF16"}
 class OpenVinoSession:
     """One graph, compiled from verified bytes at a precision that is never left to the plugin."""
 
-    def __init__(self, bundle: Bundle, tower: str, precision: str, threads: int, lanes: int = 1) -> None:
+    def __init__(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> None:
         self._where = f"{bundle.name}/{tower} on OpenVINO"
         own = precision in bundle.manifest["graphs"][tower]
         # The plugin takes bf16 by itself where it can; the head stays exact, it carries the calibration.
         hint = "f32" if tower == "head" and not own else _HINTS[precision]
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
-            "PERFORMANCE_HINT": "LATENCY" if lanes == 1 else "THROUGHPUT",
-            "NUM_STREAMS": lanes,
-            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY" if terms.lanes == 1 else "THROUGHPUT",
+            "NUM_STREAMS": terms.lanes,
+            "INFERENCE_NUM_THREADS": terms.threads,
             "CPU_RUNTIME_CACHE_CAPACITY": 64,  # compiled primitives by shape: most shapes never come back
         }
         try:
@@ -41,7 +41,7 @@ class OpenVinoSession:
             model = core.read_model(io.BytesIO(bundle.read(bundle.graph_name(tower, precision))))
             self._compiled: Any = core.compile_model(model, "CPU", settings)
             self._requests: SimpleQueue[Any] = SimpleQueue()
-            for _ in range(lanes):
+            for _ in range(terms.lanes):
                 self._requests.put(self._compiled.create_infer_request())
         except (RuntimeError, ValueError, TypeError) as error:
             raise EngineError("A graph cannot be loaded", where=self._where, why=str(error)[:500]) from error

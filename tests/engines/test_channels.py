@@ -9,7 +9,8 @@ from safetensors.numpy import load_file
 from engines import golden
 from engines.batch import Batch, Example
 from engines.errors import BundleError
-from engines.towers import Budget, Towers
+from engines.planner import Budget
+from engines.towers import Towers
 
 CHANNELS = ("words", "chars")
 

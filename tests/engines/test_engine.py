@@ -12,8 +12,9 @@ from engines.batch import Batch, Example, Outputs
 from engines.bundle import Bundle
 from engines.calibration import sigmoid, softmax
 from engines.combine import combinations
-from engines.engine import Budget, EngineChoice, FusedEngine, open_engine
+from engines.engine import EngineChoice, FusedEngine, open_engine
 from engines.errors import EngineError
+from engines.planner import Budget
 from engines.shapley import values
 from tests.tiny_bundle import LABELS, build, examples, image, seal, sound
 

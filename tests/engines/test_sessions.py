@@ -13,6 +13,7 @@ import pytest
 from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.sessions import openvino
+from engines.sessions.base import Terms
 from engines.sessions.choose import AUTO, BACKENDS, Measured, candidates, choose
 from tests.tiny_bundle import TOKENS, WIDTH
 
@@ -48,7 +49,7 @@ def able(monkeypatch: pytest.MonkeyPatch, *precisions: str) -> None:
 
 @REAL
 def test_a_backend_runs_any_number_of_rows(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", Terms())
     for rows in (1, 3, 2, 17):
         answer = session.run(head_inputs(rows))
         assert answer["sentiment"].shape == (rows, 3)
@@ -57,14 +58,14 @@ def test_a_backend_runs_any_number_of_rows(bundle: Bundle, name: str):
 
 
 def test_the_backends_agree(bundle: Bundle):
-    one, other = (BACKENDS[name].open(bundle, "head", "fp32", 1, 1).run(head_inputs(9)) for name in AUTO)
+    one, other = (BACKENDS[name].open(bundle, "head", "fp32", Terms()).run(head_inputs(9)) for name in AUTO)
     for name, value in one.items():
         np.testing.assert_allclose(value, other[name], atol=1e-5, rtol=1e-5)
 
 
 @REAL
 def test_an_answer_is_not_overwritten_by_the_next(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", Terms())
     first = session.run(head_inputs(4))["sentiment"]
     kept = first.copy()
     session.run({k: v * 2 for k, v in head_inputs(4).items()})
@@ -73,7 +74,7 @@ def test_an_answer_is_not_overwritten_by_the_next(bundle: Bundle, name: str):
 
 @REAL
 def test_absent_slots_may_hold_nan(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "head", "fp32", 1, 1)
+    session = BACKENDS[name].open(bundle, "head", "fp32", Terms())
     inputs = head_inputs(5)
     inputs["image"][:] = np.nan
     inputs["presence"][:, 1] = 0
@@ -82,7 +83,7 @@ def test_absent_slots_may_hold_nan(bundle: Bundle, name: str):
 
 @REAL
 def test_what_a_backend_cannot_run_is_an_engine_error(bundle: Bundle, name: str):
-    session = BACKENDS[name].open(bundle, "text", "fp32", 1, 1)
+    session = BACKENDS[name].open(bundle, "text", "fp32", Terms())
     with pytest.raises(EngineError, match="A graph failed"):
         session.run({"ids": np.zeros((2, 3, 4), np.int32)})
 
@@ -93,19 +94,19 @@ def test_a_graph_that_is_none_is_an_engine_error(folder: Path, name: str):
 
     (folder / "text.onnx").write_bytes(b"not a graph")
     with pytest.raises(EngineError, match="cannot be loaded"):
-        BACKENDS[name].open(seal(folder), "text", "fp32", 1, 1)
+        BACKENDS[name].open(seal(folder), "text", "fp32", Terms())
 
 
 def test_openvino_computes_at_the_precision_that_was_asked_for(bundle: Bundle):
-    session = openvino.OpenVinoSession(bundle, "text", "fp32", 1, 1)
+    session = openvino.OpenVinoSession(bundle, "text", "fp32", Terms())
     assert session._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     if "bf16" in openvino.BACKEND.native():
-        session = openvino.OpenVinoSession(bundle, "text", "bf16", 1)
+        session = openvino.OpenVinoSession(bundle, "text", "bf16", Terms())
         assert session._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
 
 
 def test_the_head_stays_exact_at_lower_precisions(bundle: Bundle):
-    session = openvino.OpenVinoSession(bundle, "head", "bf16", 1)
+    session = openvino.OpenVinoSession(bundle, "head", "bf16", Terms())
     assert session._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
