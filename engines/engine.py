@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,11 +19,12 @@ from engines.combine import HeadRows, combinations, largest, mean, subpatterns
 from engines.errors import BundleError, EngineError
 from engines.head import Head, Logits
 from engines.labels import Labels
-from engines.lanes import Lanes, lanes_for
+from engines.lanes import Lanes, gpu_lanes, lanes_for
 from engines.planner import Budget
 from engines.preprocess.spec import Preprocess
+from engines.sessions import fake
 from engines.sessions.base import Session, Terms
-from engines.sessions.choose import AUTO, BACKENDS, EngineChoice, Measured, choose
+from engines.sessions.choose import BACKENDS, EngineChoice, Measured, choose
 from engines.sessions.host import cpu_name, usable_cores
 from engines.sessions.timed import Timed
 from engines.thresholds import Thresholds
@@ -102,26 +104,28 @@ class FusedEngine:
         budget: Budget | None = None,
         contributions: bool = True,
         uncalibrated: Uncalibrated = "auto",
+        devices: Sequence[int] = (0,),
+        progress: Callable[[str, float], None] | None = None,
     ) -> None:
         backend = BACKENDS[choice.backend]
         fit, calibrated = calibration.serving(
             bundle.calibration, choice.precision, uncalibrated, where=bundle.name
         )
-        threads = threads or usable_cores()
+        threads, on_gpu = threads or usable_cores(), backend.on_gpu()
+        host = "" if on_gpu else f", {threads} threads, {cpu_name()}"
         self.labels, self.preprocess = bundle.labels, bundle.preprocess
         self.info = EngineInfo(
             bundle.name, bundle.version, bundle.digest, choice.backend, choice.precision,
-            f"{backend.describe()}, {threads} threads, {cpu_name()}", bundle.synthetic, choice.why,
-            calibrated,
+            backend.describe() + host, bundle.synthetic, choice.why, calibrated,
         )  # fmt: skip
         budget = budget or Budget(rate=bundle.preprocess.audio.rate)
-        self._golden = bundle.golden if choice.backend in AUTO else None  # only models can be checked
+        self._golden = None if choice.backend == fake.BACKEND.name else bundle.golden  # it is no model
         self._calibration, self.thresholds = fit, fit.thresholds
         self._contributions = contributions
-        lanes = lanes_for(bundle.graph_bytes(choice.precision), threads)
+        small = lanes_for(bundle.graph_bytes(choice.precision), threads)
+        self._lanes = Lanes(gpu_lanes(len(devices)) if on_gpu else small)
         self.useful_token_ratio = 1.0
-        self._lanes = Lanes(lanes)
-        terms = Terms(threads, lanes, budget)
+        terms = Terms(threads, self._lanes.count, budget, tuple(devices), progress)
         opened: list[Timed] = []
         try:
             for tower in GRAPHS:  # one by one: what is open when the next fails must be closed
@@ -129,7 +133,7 @@ class FusedEngine:
             self._sessions: list[Timed] = opened
             shapes = [(count, bundle.width) for count in bundle.tokens]
             channels = bundle.preprocess.text.channels
-            self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels)
+            self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels, side_by_side=on_gpu)
             self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
             nothing = self._head.nothing()
             self._nothing = np.concatenate([nothing.polarity, nothing.moderation[0]])
@@ -142,6 +146,14 @@ class FusedEngine:
     def session_seconds(self) -> float:
         """Seconds spent inside the backend so far."""
         return sum(session.seconds for session in self._sessions)
+
+    @property
+    def memory(self) -> dict[int, int]:
+        """Bytes held on each GPU, by its number; empty where none is used."""
+        held: Counter[int] = Counter()
+        for session in self._sessions:
+            held.update(session.memory)
+        return dict(held)
 
     def infer(self, batch: Batch) -> Outputs:
         """Answers for a batch; raises EngineError, with `events` where it is known whose fault it is."""

@@ -11,11 +11,18 @@ Answer = TypeVar("Answer")
 
 SMALL_BYTES: Final = 32 << 20
 """Graphs up to this size run a micro-batch faster on one thread than threads can share it."""
+EACH: Final = 3
+"""Lanes of a tower on a GPU: one micro-batch is staged, one computes, and one is read back."""
 
 
 def lanes_for(graph_bytes: int, threads: int) -> int:
     """How many micro-batches to run at once: each small one on a thread of its own, a large one on all."""
     return threads if graph_bytes <= SMALL_BYTES else 1
+
+
+def gpu_lanes(devices: int) -> int:
+    """How many micro-batches to run at once on so many GPUs: of all three towers, on each."""
+    return 3 * EACH * devices
 
 
 class Lanes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,10 @@ from engines.sessions.base import Arrays, Session
 
 
 class Towers:
-    """Runs towers over the rows of a batch; `useful_token_ratio` tells of the last one."""
+    """Runs towers over the rows of a batch; `useful_token_ratio` tells of the last one.
+
+    One after the other, each on all lanes; or, `side_by_side`, micro-batches of all of them in turn.
+    """
 
     def __init__(
         self,
@@ -25,8 +29,9 @@ class Towers:
         budget: Budget,
         lanes: Lanes | None = None,
         channels: Sequence[str] = ("ids",),
+        side_by_side: bool = False,
     ) -> None:
-        self._lanes = lanes or Lanes(1)
+        self._lanes, self._side_by_side = lanes or Lanes(1), side_by_side
         self._channels = channels
         self._text, self._image, self._audio = sessions
         self._shapes = shapes
@@ -35,9 +40,16 @@ class Towers:
 
     def run(self, batch: Batch) -> tuple[Float32, Float32, Float32]:
         """Tokens of all text, image and audio rows: float32 [rows, K, D] each, in the batch's order."""
-        return self._run_text(batch), self._run_images(batch), self._run_audio(batch)
+        text, images, audio = self._text_work(batch), self._image_work(batch), self._audio_work(batch)
+        if self._side_by_side:
+            # The dearest first, so that none of them is left for the end alone.
+            self._lanes.map(_Micro.go, list(_in_turn(audio, images, text)))
+        else:
+            for work in (text, images, audio):
+                self._lanes.map(work.run, work.plan)
+        return text.tokens, images.tokens, audio.tokens
 
-    def _run_text(self, batch: Batch) -> Float32:
+    def _text_work(self, batch: Batch) -> _Work:
         tokens = np.empty((len(batch.text), *self._shapes[0]), dtype=np.float32)
         columns = [_Column.of([row[c] for row in batch.text]) for c in range(len(self._channels))]
         lengths = columns[0].lengths  # the costliest channel: the others follow its order
@@ -48,20 +60,18 @@ class Towers:
             ids = {name: own.padded(rows) for name, own in zip(self._channels, columns, strict=True)}
             tokens[rows] = _tokens(self._text, ids, batch.text_event[rows])
 
-        self._lanes.map(run, plan)
-        return tokens
+        return _Work(run, plan, tokens)
 
-    def _run_images(self, batch: Batch) -> Float32:
+    def _image_work(self, batch: Batch) -> _Work:
         tokens = np.empty((len(batch.images), *self._shapes[1]), dtype=np.float32)
 
         def run(rows: Index) -> None:
             pixels = np.stack([batch.images[k] for k in rows])
             tokens[rows] = _tokens(self._image, {"pixels": pixels}, batch.image_event[rows])
 
-        self._lanes.map(run, plan_rows(len(batch.images), self._budget.image_rows))
-        return tokens
+        return _Work(run, plan_rows(len(batch.images), self._budget.image_rows), tokens)
 
-    def _run_audio(self, batch: Batch) -> Float32:
+    def _audio_work(self, batch: Batch) -> _Work:
         tokens = np.empty((len(batch.audio), *self._shapes[2]), dtype=np.float32)
         lengths = sizes(batch.audio)
 
@@ -72,13 +82,36 @@ class Towers:
             inputs = {"samples": samples, "lengths": lengths[rows]}
             tokens[rows] = _tokens(self._audio, inputs, batch.audio_event[rows])
 
-        self._lanes.map(run, plan_audio(lengths, self._budget.audio_seconds, self._budget.rate))
-        return tokens
+        return _Work(run, plan_audio(lengths, self._budget.audio_seconds, self._budget.rate), tokens)
 
 
 def sizes(rows: Sequence[NDArray[Any]]) -> Int32:
     """The length of each row, int32 [rows]."""
     return np.fromiter(map(len, rows), np.int32, len(rows))
+
+
+class _Work(NamedTuple):
+    """One tower's part of a batch: `run` fills the rows of a micro-batch in `tokens`."""
+
+    run: Callable[[Index], None]
+    plan: list[Index]
+    tokens: Float32
+
+
+class _Micro(NamedTuple):
+    """One micro-batch of one tower."""
+
+    run: Callable[[Index], None]
+    rows: Index
+
+    def go(self) -> None:
+        self.run(self.rows)
+
+
+def _in_turn(*works: _Work) -> Iterator[_Micro]:
+    """A micro-batch of each tower, then another of each, until none is left."""
+    for turn in zip_longest(*([_Micro(work.run, rows) for rows in work.plan] for work in works)):
+        yield from (micro for micro in turn if micro is not None)
 
 
 class _Column(NamedTuple):

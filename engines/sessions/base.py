@@ -40,11 +40,16 @@ class Terms:
     progress: Callable[[str, float], None] | None = None
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A way to run graphs. `missing` says why it cannot be used here, None where it can.
 
     `native` are the precisions it makes out of an fp32 graph; for others the bundle needs graphs of its own.
+    `on_gpu` tells whether it computes on GPUs here: then towers run side by side, and threads only wait.
     """
 
     name: str
@@ -53,3 +58,4 @@ class Backend:
     describe: Callable[[], str]
     open: Callable[[Bundle, str, str, Terms], Session]
     """Open (bundle, tower, precision, terms); raises EngineError."""
+    on_gpu: Callable[[], bool] = _never

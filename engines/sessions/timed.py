@@ -26,6 +26,11 @@ class Timed:
             with self._lock:
                 self.seconds += time.perf_counter() - start
 
+    @property
+    def memory(self) -> dict[int, int]:
+        """Bytes held on each GPU, by its number; empty for a session that is on none."""
+        return dict(getattr(self._session, "memory", {}))
+
     def close(self) -> None:
         """Give the memory back."""
         self._session.close()
