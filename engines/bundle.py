@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -23,9 +23,13 @@ from engines.errors import BundleError
 from engines.labels import Labels
 from engines.preprocess.spec import Preprocess
 
+if TYPE_CHECKING:
+    from engines.evaluation import Evaluation
+
 SCHEMA: Final = "tidegate.bundle/1"
 MANIFEST: Final = "bundle.json"
 GOLDEN: Final = "golden.safetensors"
+EVALUATION: Final = "evaluation.safetensors"
 GRAPHS: Final = (*MODALITIES, "head")
 """The four graphs of a bundle: a tower for each modality, and the head."""
 SUFFIXES: Final = frozenset({".onnx", ".json", ".yaml", ".safetensors", ".md", ".html"})
@@ -137,12 +141,25 @@ class Bundle:
     @cached_property
     def golden(self) -> dict[str, NDArray[Any]] | None:
         """Recorded inputs and expected outputs (see engines/golden.py), None where the bundle has none."""
-        if GOLDEN not in self.manifest["files"]:
+        return self._tensors(GOLDEN)
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """Held-out events with what is known of them (see engines/evaluation.py), None where the bundle has
+        none; raises BundleError where they are malformed.
+        """
+        from engines.evaluation import parse
+
+        tensors = self._tensors(EVALUATION)
+        return None if tensors is None else parse(tensors, self.preprocess, len(self.labels))
+
+    def _tensors(self, name: str) -> dict[str, NDArray[Any]] | None:
+        if name not in self.manifest["files"]:
             return None
         try:
-            return dict(load_safetensors(self.read(GOLDEN)))
+            return dict(load_safetensors(self.read(name)))
         except SafetensorError as error:
-            raise _bad(f"{self.folder}/{GOLDEN}", f"it is not safetensors: {error}") from error
+            raise _bad(f"{self.folder}/{name}", f"it is not safetensors: {error}") from error
 
 
 def write_bundle(

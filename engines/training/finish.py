@@ -29,6 +29,7 @@ from engines.training.card import About, SourceFact, write_card
 from engines.training.dataset import Dataset, Events
 from engines.training.evaluate import evaluate
 from engines.training.inputs import Inputs, example
+from engines.training.telling import write_telling
 from engines.training.watch import Watch
 from engines.training.work import Work, key
 
@@ -100,13 +101,17 @@ def export_all(
 
 
 def calibrate_all(folder: Path, data: Dataset, inputs: Inputs, facts: Facts, watch: Watch) -> Bundle:
-    """Record golden vectors, fit calibration.json with the engines that serve, and seal."""
+    """Record golden vectors and the evaluation set, fit calibration.json with the engines that serve, and
+    seal.
+    """
     bundle = seal(folder, facts)
     engine = open_engine(bundle, "onnxruntime", "fp32", contributions=False)
     try:
         golden_of(engine, inputs, data.events, folder)
     finally:
         engine.close()
+    held = write_telling(folder, inputs, data.events, bundle.preprocess.text.channels)
+    watch(f"{held} held-out events go with it" if held else "note: no event is held out to go with it")
     with watch.bar("calibrating", None):
         outcome = calibrate(seal(folder, facts), data, inputs, folder)
     for note in outcome.notes:
