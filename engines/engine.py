@@ -132,8 +132,9 @@ class FusedEngine:
                 opened.append(Timed(backend.open(bundle, tower, choice.precision, terms)))  # noqa: PERF401
             self._sessions: list[Timed] = opened
             shapes = [(count, bundle.width) for count in bundle.tokens]
-            channels = bundle.preprocess.text.channels
-            self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels, side_by_side=on_gpu)
+            text = bundle.preprocess.text
+            channels, planned = text.channels, text.planned
+            self._towers = Towers(opened[:3], shapes, budget, self._lanes, channels, planned, on_gpu)
             self._head = Head(opened[3], shapes, budget.head_rows, self._lanes)
             nothing = self._head.nothing()
             self._nothing = np.concatenate([nothing.polarity, nothing.moderation[0]])
@@ -300,7 +301,10 @@ def _empty(events: int, labels: int) -> Outputs:
 
 def _text(random: np.random.Generator, spec: Preprocess) -> Example:
     length = int(random.integers(1, min(48, spec.text.max_tokens) + 1))
-    return Example(text=tuple(random.integers(1, n, length, dtype=np.int32) for n in spec.text.sizes))
+    read = random.integers(spec.text.planned)  # of several encoders, a text has one
+    lengths = [length * (k == read or k >= spec.text.planned) for k in range(len(spec.text.sizes))]
+    sizes = zip(spec.text.sizes, lengths, strict=True)
+    return Example(text=tuple(random.integers(1, n, length, dtype=np.int32) for n, length in sizes))
 
 
 def _close(sessions: Sequence[Session]) -> None:

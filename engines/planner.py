@@ -26,15 +26,18 @@ class Budget:
 def plan_text(lengths: Sizes, tokens: int) -> list[Index]:
     """Rows of each micro-batch: sorted by length, cut where padded tokens would go over `tokens`.
 
-    Every row stands in exactly one; a row that is over the budget alone still goes, alone.
+    ``lengths`` are [rows], or [rows, channels] where a text is read by several encoders: the last sorts
+    first, so rows that only one of them reads stand together, and all their padded tokens count. Every row
+    stands in exactly one; a row that is over the budget alone still goes, alone.
     """
-    order = np.argsort(lengths, kind="stable")
-    ascending = np.asarray(lengths)[order].astype(np.int64)
+    table = _columns(lengths)
+    order = np.lexsort(table.T)
+    ascending = table[order]
     batches, start = [], 0
     while start < len(order):
-        # Rows only get longer, so no more than this many can fit; the cost grows with every row taken.
-        most = max(1, tokens // max(1, int(ascending[start])))
-        window = ascending[start : start + most]
+        # Padding only grows, so no more than this many can fit; the cost grows with every row taken.
+        most = max(1, tokens // max(1, int(ascending[start].sum())))
+        window = np.maximum.accumulate(ascending[start : start + most], axis=0).sum(axis=1)
         costs = window * np.arange(1, len(window) + 1)
         count = max(1, int(np.searchsorted(costs, tokens, side="right")))
         batches.append(order[start : start + count])
@@ -54,6 +57,11 @@ def plan_rows(count: int, rows: int) -> list[Index]:
 
 def useful_ratio(lengths: Sizes, batches: Iterable[Sequence[int] | Index]) -> float:
     """The share of the planned tokens that is not padding; 1 where nothing was planned."""
-    sizes = np.asarray(lengths)
-    padded = sum(len(rows) * int(sizes[np.asarray(rows)].max()) for rows in batches if len(rows))
+    sizes = _columns(lengths)
+    padded = sum(len(rows) * int(sizes[np.asarray(rows)].max(axis=0).sum()) for rows in batches if len(rows))
     return float(sizes.sum()) / padded if padded else 1.0
+
+
+def _columns(lengths: Sizes) -> NDArray[np.int64]:
+    table = np.asarray(lengths, np.int64)
+    return table if table.ndim == 2 else table[:, None]

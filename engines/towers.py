@@ -29,10 +29,11 @@ class Towers:
         budget: Budget,
         lanes: Lanes | None = None,
         channels: Sequence[str] = ("ids",),
+        planned: int = 1,
         side_by_side: bool = False,
     ) -> None:
         self._lanes, self._side_by_side = lanes or Lanes(1), side_by_side
-        self._channels = channels
+        self._channels, self._planned = channels, planned
         self._text, self._image, self._audio = sessions
         self._shapes = shapes
         self._budget = budget
@@ -52,7 +53,8 @@ class Towers:
     def _text_work(self, batch: Batch) -> _Work:
         tokens = np.empty((len(batch.text), *self._shapes[0]), dtype=np.float32)
         columns = [_Column.of([row[c] for row in batch.text]) for c in range(len(self._channels))]
-        lengths = columns[0].lengths  # the costliest channel: the others follow its order
+        # The costly channels come first: the others follow their order.
+        lengths = np.stack([own.lengths for own in columns[: self._planned]], axis=1)
         plan = plan_text(lengths, self._budget.tokens)
         self.useful_token_ratio = useful_ratio(lengths, plan)
 

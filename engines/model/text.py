@@ -115,6 +115,29 @@ def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
     return grams, (grams != 0).to(torch.float32).sum(dim=1)
 
 
+class BilingualTower(nn.Module):
+    """The tokens of one of two encoders, whichever the text was given to, then the bag's."""
+
+    inputs, outputs = ("ids", "ids_zh", "words", "chars"), ("tokens",)
+
+    def __init__(self, spaced: EncoderTower, chinese: EncoderTower, bag: BagTower) -> None:
+        super().__init__()
+        self.spaced, self.chinese, self.bag = spaced, chinese, bag
+
+    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
+        """Two texts, any number of any length in each channel."""
+        rows = Dim("rows", min=1)
+        axes = (Dim(name, min=1) for name in ("length", "length_zh", "words", "chars"))
+        ones = (torch.ones(2, n, dtype=torch.int32) for n in (7, 6, 5, 9))
+        return tuple(ones), tuple({0: rows, 1: axis} for axis in axes)
+
+    def forward(self, ids: Tensor, ids_zh: Tensor, words: Tensor, chars: Tensor) -> Tensor:
+        """→ float32 [B, K of an encoder and the bag, D]; a channel that is not for a text is all zero."""
+        here = (ids_zh[:, :1] != 0).unsqueeze(2)
+        tokens = torch.where(here, self.chinese(ids_zh), self.spaced(ids))
+        return torch.cat([tokens, self.bag(words, chars)], dim=1)
+
+
 class JoinedTower(nn.Module):
     """The encoder's tokens, then the bag's."""
 

@@ -19,6 +19,7 @@ _CHANNELS: Final = {
     "tokenizer": ("ids",),
     "bag": ("words", "chars"),
     "joined": ("ids", "words", "chars"),
+    "bilingual": ("ids", "ids_zh", "words", "chars"),
 }
 """What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
 HASHES: Final = 2**18
@@ -35,13 +36,14 @@ class TextSpec:
 
     Id 0 is padding, in every channel: no encoder gives it. `files` are the bundle's files that the encoder
     needs: for kind "tokenizer" one tokenizer.json for each channel, whose smallest vocabulary counts, and an
-    id is the tokenizer's plus one; for kind "joined" one, which keeps id 0 for padding itself. `contents` are
-    their bytes: they live in the files, not in the JSON.
+    id is the tokenizer's plus one; for kind "joined" one, for kind "bilingual" two, the second for Chinese,
+    which keep id 0 for padding themselves. `contents` are their bytes: they live in the files, not in the
+    JSON.
     """
 
     vocabulary: int
     max_tokens: int
-    kind: Literal["hash-words", "tokenizer", "bag", "joined"] = "hash-words"
+    kind: Literal["hash-words", "tokenizer", "bag", "joined", "bilingual"] = "hash-words"
     files: tuple[str, ...] = ()
     contents: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
@@ -50,14 +52,19 @@ class TextSpec:
         _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
         _require(all(isinstance(name, str) for name in self.files), "text.files must be names")
-        wanted = self.kind not in ("tokenizer", "joined") or bool(self.files)
-        _require(wanted, "text.files must name a tokenizer.json")
+        wanted = {"tokenizer": max(1, len(self.files)), "joined": 1, "bilingual": 2}.get(self.kind, 0)
+        _require(len(self.files) >= wanted, f"text.files must name {wanted} tokenizer.json")
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The names of the arrays that a text becomes; micro-batches are planned by the first."""
+        """The names of the arrays that a text becomes; micro-batches are planned by the first `planned`."""
         more = range(2, len(self.files) + 1) if self.kind == "tokenizer" else ()
         return (*_CHANNELS[self.kind], *(f"ids_{k}" for k in more))
+
+    @property
+    def planned(self) -> int:
+        """How many channels, from the first on, feed encoders that cost by the token."""
+        return 2 if self.kind == "bilingual" else 1
 
     @property
     def sizes(self) -> tuple[int, ...]:

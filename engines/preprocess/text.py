@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from engines.preprocess.bag import BagEncoder, JoinedEncoder
+from engines.preprocess.bag import BagEncoder, BilingualEncoder, JoinedEncoder
 from engines.preprocess.encoded import Encoded
 from engines.preprocess.spec import TextSpec
 from engines.preprocess.tokenizer import TokenizerEncoder
@@ -30,4 +30,5 @@ _KINDS: Final[dict[str, Callable[[TextSpec], TextEncoder]]] = {
     "tokenizer": TokenizerEncoder,
     "bag": BagEncoder,
     "joined": JoinedEncoder,
+    "bilingual": BilingualEncoder,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from onnx import numpy_helper
 
 from engines.bundle import Bundle
 from engines.planner import Index, plan_text
+from engines.preprocess.bag import chinese
 from engines.preprocess.normalise import normalise
 from engines.preprocess.text import text_encoder
 from engines.preprocess.tokenizer import tokenizer
@@ -27,40 +29,61 @@ class PlainEncoder:
     """Texts to the encoder's tokens; ``side_by_side`` runs so many micro-batches at once, a thread each."""
 
     def __init__(self, bundle: Bundle, threads: int, side_by_side: bool) -> None:
-        graph = onnx.load_from_string(bundle.read(bundle.graph_name("text", "fp32")))
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1 if side_by_side else threads
         options.log_severity_level = 3
-        graph = encoder_alone(with_float_weights(graph))
-        self._session = ort.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._readers = []
+        for channel in channels_of(bundle):
+            graph = onnx.load_from_string(bundle.read(bundle.graph_name("text", "fp32")))
+            alone = encoder_alone(with_float_weights(graph), channel).SerializeToString()
+            session = ort.InferenceSession(alone, options, providers=["CPUExecutionProvider"])
+            self._readers.append((channel, session))
         self._ids = ids_of(bundle)
         self._pool = ThreadPoolExecutor(threads if side_by_side else 1)
 
     def run(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The encoder's answer for each micro-batch."""
-        ids = self._ids(texts)
-        plan = plan_text(np.array([len(row) for row in ids]), TOKENS)
-        return list(self._pool.map(lambda rows: self._batch(ids, rows), plan))
+        answers = []
+        for (channel, session), ids in zip(self._readers, self._ids(texts), strict=True):
+            plan = plan_text(np.array([len(row) for row in ids]), TOKENS)
+            answers += self._pool.map(partial(self._batch, channel, session, ids), plan)
+        return answers
 
-    def _batch(self, ids: Sequence[Sequence[int]], rows: Index) -> np.ndarray:
+    def _batch(
+        self, channel: str, session: ort.InferenceSession, ids: Sequence[Sequence[int]], rows: Index
+    ) -> np.ndarray:
         padded = np.zeros((len(rows), max(len(ids[k]) for k in rows)), np.int32)
         for row, k in zip(padded, rows, strict=True):
             row[: len(ids[k])] = ids[k]
-        return self._session.run(None, {"ids": padded})[0]
+        return session.run(None, {channel: padded})[0]
 
 
-def ids_of(bundle: Bundle) -> Callable[[Sequence[str]], list[Sequence[int]]]:
-    """What turns texts into the ids that the encoder reads."""
+def channels_of(bundle: Bundle) -> tuple[str, ...]:
+    """The channels that encoders read, each by itself."""
     spec = bundle.preprocess.text
     if "ids" not in spec.channels:
         raise SystemExit(f"{bundle.name} has no encoder: its text is a {spec.kind}. Name another bundle.")
-    if spec.kind != "joined":
+    return spec.channels[: spec.planned]
+
+
+def ids_of(bundle: Bundle) -> Callable[[Sequence[str]], list[list[Sequence[int]]]]:
+    """What turns texts into the ids that each encoder reads: a text goes to the one for its language."""
+    spec = bundle.preprocess.text
+    if spec.kind != "bilingual":
         encode = text_encoder(spec).encode
-        return lambda texts: [encode(text).channels[0] for text in texts]
-    whole = tokenizer(spec.contents[0], spec.files[0], spec.max_tokens)
-    return lambda texts: [found.ids for found in whole.encode_batch([normalise(text) for text in texts])]
+        return lambda texts: [[encode(text).channels[0] for text in texts]]
+    pairs = zip(spec.files, spec.contents, strict=True)
+    spaced, ideographs = (tokenizer(content, name, spec.max_tokens) for name, content in pairs)
+
+    def ids(texts: Sequence[str]) -> list[list[Sequence[int]]]:
+        normal = [normalise(text) for text in texts]
+        parts: tuple[list[str], list[str]] = ([], [])
+        for text in normal:
+            parts[chinese(text)].append(text)
+        readers = zip((spaced, ideographs), parts, strict=True)
+        return [[found.ids for found in reader.encode_batch(part)] for reader, part in readers]
+
+    return ids
 
 
 def with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -88,19 +111,30 @@ def with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def encoder_alone(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The part of the graph that reads ``ids`` only, where the graph's last step joins it with a bag."""
+def encoder_alone(model: onnx.ModelProto, channel: str = "ids") -> onnx.ModelProto:
+    """The part of the graph that reads one channel only: the graph's last step joins it with a bag, the one
+    before chooses between it and another encoder.
+    """
     graph = model.graph
-    last = next(node for node in graph.node if graph.output[0].name in node.output)
-    result = last.input[0] if last.op_type == "Concat" else graph.output[0].name
-    needed, kept = {result}, []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= set(node.input)
-    inputs = [each for each in graph.input if each.name in needed]
-    if [each.name for each in inputs] != ["ids"]:
-        raise SystemExit("This text graph has no encoder that reads ids alone.")
+    for node in graph.node:  # the number of rows may have been asked of any input
+        if node.op_type == "Shape" and {own.name: own.i for own in node.attribute} == {"start": 0, "end": 1}:
+            node.input[0] = channel
+    made = {name: node for node in graph.node for name in node.output}
+    last = made[graph.output[0].name]
+    results = [last.input[0] if last.op_type == "Concat" else graph.output[0].name]
+    if made[results[0]].op_type == "Where":
+        results = list(made[results[0]].input[1:])
+    for result in results:
+        needed, kept = {result}, []
+        for node in reversed(graph.node):
+            if needed & set(node.output):
+                kept.append(node)
+                needed |= set(node.input)
+        inputs = [each for each in graph.input if each.name in needed]
+        if [each.name for each in inputs] == [channel]:
+            break
+    else:
+        raise SystemExit(f"This text graph has no encoder that reads {channel} alone.")
     outputs = [onnx.helper.make_tensor_value_info(result, onnx.TensorProto.FLOAT, None)]
     weights = [each for each in graph.initializer if each.name in needed]
     alone = onnx.helper.make_graph(kept[::-1], "encoder", inputs, outputs, weights)

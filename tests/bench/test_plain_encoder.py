@@ -12,23 +12,11 @@ transformers = pytest.importorskip("transformers")
 
 from engines.export import export  # noqa: E402
 from engines.model.quantised import quantise  # noqa: E402
-from engines.model.text import BagTower, EncoderTower, JoinedTower  # noqa: E402
+from engines.model.text import BagTower, BilingualTower, EncoderTower  # noqa: E402
 from tests.bench.plain_encoder import encoder_alone, with_float_weights  # noqa: E402
 
 pytestmark = pytest.mark.train
 IDS = np.array([[3, 7, 9, 2], [4, 5, 0, 0]], np.int32)
-
-
-class Tower(JoinedTower):
-    """With what export asks for."""
-
-    outputs = ("tokens",)
-
-    def example(self):
-        rows = torch.export.Dim("rows", min=1)
-        lengths = (torch.export.Dim(name, min=1) for name in self.inputs)
-        ids = tuple(torch.ones(2, 5 + k, dtype=torch.int32) for k in range(3))
-        return ids, tuple({0: rows, 1: length} for length in lengths)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +24,8 @@ def graph(tmp_path_factory):
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
     config = transformers.BertConfig(vocab_size=30, max_position_embeddings=64, **shape)
-    tower = Tower(EncoderTower(config, tokens=2, width=8), BagTower(depth=4, tokens=1, width=8))
+    encoders = (EncoderTower(config, tokens=2, width=8) for _ in range(2))
+    tower = BilingualTower(*encoders, BagTower(depth=4, tokens=1, width=8))
     path = tmp_path_factory.mktemp("graph") / "text.onnx"
     export("text", quantise(tower.eval(), (BagTower,)), path)
     return path
@@ -48,10 +37,11 @@ def run(model: onnx.ModelProto, **inputs: np.ndarray) -> np.ndarray:
 
 
 def test_the_encoder_alone_gives_the_tokens_that_it_gives_beside_the_bag(graph):
-    alone = run(encoder_alone(with_float_weights(onnx.load(graph))), ids=IDS)
-    both = run(onnx.load(graph), ids=IDS, words=IDS, chars=IDS)
-    assert alone.shape == (2, 2, 8)
-    np.testing.assert_allclose(alone, both[:, :2], atol=1e-5)
+    for channel, other in (("ids", "ids_zh"), ("ids_zh", "ids")):
+        alone = run(encoder_alone(with_float_weights(onnx.load(graph)), channel), **{channel: IDS})
+        both = run(onnx.load(graph), **{channel: IDS, other: 0 * IDS}, words=IDS, chars=IDS)
+        assert alone.shape == (2, 2, 8)
+        np.testing.assert_allclose(alone, both[:, :2], atol=1e-5)
 
 
 def test_no_product_of_it_reads_bytes(graph):

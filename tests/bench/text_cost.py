@@ -59,7 +59,7 @@ def main() -> None:
             info = scoring.engine.info
             ways[f"{name}, {info.engine} {info.precision}"] = lambda own=scoring: score(own, posts)
         best = race(ways)
-    tokens = sum(map(len, ids_of(base)(posts))) / EVENTS
+    tokens = sum(len(row) for part in ids_of(base)(posts) for row in part) / EVENTS
     print(
         f"{EVENTS} posts of {tokens:.0f} tokens on {THREADS} threads, against {base.name}'s encoder in FP32"
     )

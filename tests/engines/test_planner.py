@@ -77,3 +77,15 @@ def test_the_useful_share_of_nothing_is_one():
 def test_a_large_window_of_posts_is_mostly_useful():
     sizes = np.random.default_rng(0).lognormal(np.log(23), 0.8, 4096).astype(np.int32) + 1
     assert useful_ratio(sizes, plan_text(sizes, 4096)) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_texts_of_two_encoders_stand_apart_and_both_paddings_count(seed: int):
+    random = np.random.default_rng(seed)
+    sizes = np.zeros((300, 2), np.int64)
+    sizes[np.arange(300), random.integers(0, 2, 300)] = lengths(seed, 300)
+    plan = plan_text(sizes, 512)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(300))
+    assert all(len(rows) == 1 or len(rows) * sizes[rows].max(axis=0).sum() <= 512 for rows in plan)
+    assert sum((sizes[rows].max(axis=0) > 0).all() for rows in plan) <= 1, "at most one batch holds both"
+    assert useful_ratio(sizes, plan) > 0.6

@@ -7,6 +7,9 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from engines.preprocess.encoded import EMPTY
 from engines.preprocess.spec import TextSpec
@@ -105,3 +108,31 @@ def test_the_memory_of_tokens_is_bounded():
 
 def test_folding_is_stable():
     assert fold(fold("ＡＢＣ Straße ﬁne")) == fold("ＡＢＣ Straße ﬁne")
+
+
+def piecewise(*pieces: str) -> bytes:
+    vocabulary = {piece: k for k, piece in enumerate(("[PAD]", "[UNK]", *pieces))}
+    made = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    made.pre_tokenizer = BertPreTokenizer()
+    return made.to_str().encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "spaced", "chinese"),
+    [
+        ("Good food", [2, 3], []),
+        ("好吃", [], [2, 3]),
+        ("good 好吃", [], [4, 2, 3]),
+        ("good food 好", [2, 3, 1], []),
+        ("", [EMPTY], []),
+        ("。！", [1, 1], []),
+    ],
+)
+def test_a_text_is_read_by_the_encoder_for_its_language(text: str, spaced: list[int], chinese: list[int]):
+    files = {"tokenizer.json": piecewise("good", "food"), "tokenizer_zh.json": piecewise("好", "吃", "good")}
+    spec = TextSpec(4, 16, "bilingual", tuple(files), tuple(files.values()))
+    channels, truncated = text_encoder(spec).encode(text)
+    assert [own.tolist() for own in channels[:2]] == [spaced, chinese]
+    assert spec.channels[: spec.planned] == ("ids", "ids_zh")
+    assert len(channels) == 4
+    assert not truncated

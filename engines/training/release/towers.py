@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from engines.model.config import ModelConfig
 from engines.model.quantised import quantise
-from engines.model.text import BagTower, EncoderTower, JoinedTower
+from engines.model.text import BagTower, BilingualTower, EncoderTower
 from engines.training.release.labels import LABELS
 from engines.training.text import rows
 from engines.training.text.fit import Judged
 from engines.training.text.learn import BAG_TOKENS, ENCODER_TOKENS, WIDTH
 
 ENCODER: Final = 0.65
-"""The encoder's share in what it says together with the bag."""
+"""The encoders' share in what they say together with the bag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,15 @@ def config(text_tokens: int) -> ModelConfig:
     return ModelConfig(LABELS.names, width=WIDTH, text_tokens=text_tokens)
 
 
-def starter_text(encoder: Judged, bag: Judged) -> Taught:
-    """Encoder and bag as one tower, weights as bytes; the expert says the weighted mean of what both say."""
-    assert isinstance(encoder.tower, EncoderTower)
+def starter_text(english: Judged, chinese: Judged, bag: Judged) -> Taught:
+    """Encoders of one expert, and the bag, as one tower, weights as bytes; the expert says the weighted mean
+    of what an encoder and the bag say.
+    """
+    assert isinstance(english.tower, EncoderTower)
+    assert isinstance(chinese.tower, EncoderTower)
     assert isinstance(bag.tower, BagTower)
-    tower = quantise(JoinedTower(encoder.tower, bag.tower), (BagTower,))
-    experts = [(ENCODER, encoder.expert), (1 - ENCODER, bag.expert)]
+    tower = quantise(BilingualTower(english.tower, chinese.tower, bag.tower), (BagTower,))
+    experts = [(ENCODER, english.expert), (1 - ENCODER, bag.expert)]
     return _text(tower, experts, ENCODER_TOKENS + BAG_TOKENS)
 
 

