@@ -53,7 +53,7 @@ class TextSpec:
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
         _require(all(isinstance(name, str) for name in self.files), "text.files must be names")
         wanted = {"tokenizer": max(1, len(self.files)), "joined": 1, "bilingual": 2}.get(self.kind, 0)
-        _require(len(self.files) >= wanted, f"text.files must name {wanted} tokenizer.json")
+        _require(len(self.files) >= wanted, "text.files must name a tokenizer.json for each encoder")
 
     @property
     def channels(self) -> tuple[str, ...]:

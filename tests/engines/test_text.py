@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from engines.preprocess.encoded import EMPTY
@@ -113,7 +114,7 @@ def test_folding_is_stable():
 def piecewise(*pieces: str) -> bytes:
     vocabulary = {piece: k for k, piece in enumerate(("[PAD]", "[UNK]", *pieces))}
     made = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
-    made.pre_tokenizer = BertPreTokenizer()
+    made.normalizer, made.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
     return made.to_str().encode()
 
 
