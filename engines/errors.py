@@ -1,4 +1,4 @@
-"""What can go wrong around a model: its bundle on disk, or one item of media."""
+"""What can go wrong around a model: its bundle on disk, one item of media, or the GPU that runs it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ class BundleError(EngineError):
 
 class DataError(EngineError):
     """Labelled events that cannot be learnt from, calibrated on or measured with."""
+
+
+class NoDevice(EngineError):  # noqa: N818
+    """No GPU can be used from here, or not by the library that was asked to: nothing was started."""
+
+
+class OutOfMemory(EngineError):  # noqa: N818
+    """A GPU's memory, or the page-locked memory beside it, does not suffice; what was held is still good."""
+
+
+class DeviceLost(EngineError):  # noqa: N818
+    """A GPU failed under work in hand. Nothing of CUDA works in this process until it starts anew."""
+
+
+class PlanRefused(EngineError):  # noqa: N818
+    """A plan that TensorRT does not load: of another version or device, or not what it once was."""
 
 
 @contextmanager
