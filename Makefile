@@ -40,7 +40,7 @@ cost: $(VENV)/.dev ## Short posts in tidegate score, beside the bare encoder in 
 
 starter: $(VENV)/.pictures ## The bundles that ship, from labelled posts to model card (DATA=folder)
 	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make starter DATA=folder" >&2; exit 64; }
-	@.ci/need emoji
+	@.ci/need emoji java mvn
 	@$(BIN)/python -m engines.training.release --data "$(DATA)" --judge tests/everyday $(ARGS)
 
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
