@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.batch import Batch, Float32, Int32
-from engines.errors import EngineError
+from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.lanes import Lanes
 from engines.planner import Budget, Index, plan_audio, plan_rows, plan_text, useful_ratio
 from engines.sessions.base import Arrays, Session
@@ -144,11 +144,12 @@ def _tokens(session: Session, inputs: Arrays, events: Int32) -> Float32:
 
 
 def at(error: EngineError, events: NDArray[Any]) -> EngineError:
-    """The same error, naming the events whose rows were being run."""
-    return EngineError(
+    """The same error, naming the events whose rows were being run: for a GPU's own trouble nobody's."""
+    kind = next((kind for kind in (DeviceLost, OutOfMemory) if isinstance(error, kind)), None)
+    return (kind or EngineError)(
         error.what,
         where=error.where,
         why=error.why,
         remedy=error.remedy,
-        events=tuple(np.unique(events).tolist()),
+        events=() if kind else tuple(np.unique(events).tolist()),
     )

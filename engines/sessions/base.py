@@ -30,7 +30,8 @@ class Session(Protocol):
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a session is opened for: so many threads, shared by as many runs at once as there are lanes, and
-    micro-batches within a budget. On GPUs: which ones; `progress` hears what is being built, and the share.
+    micro-batches within a budget. On GPUs: which ones, and the share of a GPU's memory that may be filled;
+    `progress` hears what is being built, and the share that is done.
     """
 
     threads: int = 1
@@ -38,6 +39,7 @@ class Terms:
     budget: Budget = field(default_factory=Budget)
     devices: tuple[int, ...] = (0,)
     progress: Callable[[str, float], None] | None = None
+    gpu_memory: float = 0.8
 
 
 def _never() -> bool:

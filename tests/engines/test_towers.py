@@ -12,7 +12,7 @@ import pytest
 from engines.batch import Batch, Example
 from engines.bundle import Bundle
 from engines.engine import EngineChoice, FusedEngine
-from engines.errors import EngineError
+from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.lanes import Lanes, gpu_lanes
 from engines.planner import Budget
 from engines.sessions.base import Arrays
@@ -113,3 +113,13 @@ def test_an_error_names_the_events_of_its_micro_batch():
         Towers(towers, SHAPES, SMALL, pool, side_by_side=True).run(Batch.of(examples(7)))
     pool.close()
     assert set(caught.value.events) <= {1, 2, 5, 6}
+
+
+@pytest.mark.parametrize("kind", [OutOfMemory, DeviceLost])
+def test_trouble_of_a_gpu_stays_what_it_is_and_blames_no_event(kind: type[EngineError]):
+    def fail() -> None:
+        raise kind("gone")
+
+    with pytest.raises(kind) as caught:
+        Towers(sessions(fail), SHAPES, SMALL).run(Batch.of(examples(7)))
+    assert caught.value.events == ()
