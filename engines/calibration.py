@@ -106,6 +106,14 @@ def serving(
     return replace(nearest, thresholds={}), False
 
 
+def equivalent(fits: Mapping[str, Calibration], precision: str) -> Mapping[str, Calibration]:
+    """The fits, with fp32's for a precision that was verified to decide as fp32 does: what thresholds promise
+    holds for the same decisions. Unchanged where nothing was fitted at fp32.
+    """
+    exact = fits.get("fp32")
+    return {**fits, precision: exact} if exact is not None and exact.calibrated else fits
+
+
 def tolerated(fits: Mapping[str, Calibration], uncalibrated: Uncalibrated = "auto") -> bool:
     """Whether a precision without a fit of its own may be served, with a warning."""
     marked = not any(fit.calibrated for fit in fits.values())

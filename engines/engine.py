@@ -24,7 +24,7 @@ from engines.planner import Budget
 from engines.preprocess.spec import Preprocess
 from engines.sessions import fake
 from engines.sessions.base import Session, Terms
-from engines.sessions.choose import BACKENDS, EngineChoice, Measured, choose
+from engines.sessions.choose import BACKENDS, GPU, EngineChoice, Measured, choose
 from engines.sessions.host import cpu_name, usable_cores
 from engines.sessions.timed import Timed
 from engines.thresholds import Thresholds
@@ -252,26 +252,45 @@ def open_engine(
     contributions: bool = True,
     uncalibrated: Uncalibrated = "auto",
 ) -> FusedEngine:
-    """Open a bundle, verified, on the backend pinned or fastest here; raises EngineError.
+    """Open a bundle, verified, on the backend pinned or fastest on this processor; raises EngineError.
 
-    ``uncalibrated`` says what to do about a precision that the bundle is not calibrated for.
+    ``uncalibrated`` says what to do about a precision that the bundle is not calibrated for. A backend for
+    GPUs is verified against fp32 as well, and warmed up; `engines.ladder` also chooses among those.
     """
     if not isinstance(bundle, Bundle):
         bundle = Bundle.load(bundle)
-    found, threads = bundle, threads or usable_cores()
     budget = Budget(tokens, image_rows, audio_seconds, bundle.preprocess.audio.rate)
+    if backend in GPU:
+        from engines.ladder import Ladder, Wanted
+
+        wanted = Wanted(backend, precision, threads, budget, budget, contributions, uncalibrated)
+        return Ladder(bundle, wanted).open()
+    return open_on_host(bundle, backend, precision, threads, budget, contributions, uncalibrated)
+
+
+def open_on_host(
+    bundle: Bundle,
+    backend: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    budget: Budget | None = None,
+    contributions: bool = True,
+    uncalibrated: Uncalibrated = "auto",
+) -> FusedEngine:
+    """Open a bundle on the processor, on the backend pinned or fastest there; raises EngineError."""
+    threads = threads or usable_cores()
 
     def trial(backend: str, precision: str, seconds: float) -> Measured:
         tried = EngineChoice(backend, precision)
-        engine = FusedEngine(found, tried, threads=threads, budget=budget, uncalibrated=uncalibrated)
+        engine = FusedEngine(bundle, tried, threads=threads, budget=budget, uncalibrated=uncalibrated)
         try:
             return Measured(error=engine.golden_error(), seconds=engine.time(seconds / 2))
         finally:
             engine.close()
 
-    choice = choose(found, backend, precision, threads, trial, uncalibrated)
+    choice = choose(bundle, backend, precision, threads, trial, uncalibrated)
     return FusedEngine(
-        found, choice, threads=threads, budget=budget, contributions=contributions, uncalibrated=uncalibrated
+        bundle, choice, threads=threads, budget=budget, contributions=contributions, uncalibrated=uncalibrated
     )
 
 

@@ -134,7 +134,7 @@ def samples(bundle: Bundle, tower: str, budget: Budget | None = None) -> list[Ar
     if found is None:
         return []
     budget = budget or Budget(1024, 8, 20.0, bundle.preprocess.audio.rate, 64)
-    shapes = [(count, bundle.width) for count in bundle.tokens]
+    text, shapes = bundle.preprocess.text, [(count, bundle.width) for count in bundle.tokens]
     heard: list[Arrays] = []
     sessions: list[Session] = []
     for name, shape in zip(MODALITIES, shapes, strict=True):
@@ -142,7 +142,7 @@ def samples(bundle: Bundle, tower: str, budget: Budget | None = None) -> list[Ar
             sessions.append(BACKENDS["onnxruntime"].open(bundle, name, "fp32", Terms(budget=budget)))
         else:
             sessions.append(_Listener({"tokens": shape}, heard if name == tower else None))
-    towers = Towers(sessions, shapes, budget, channels=bundle.preprocess.text.channels)
+    towers = Towers(sessions, shapes, budget, channels=text.channels, planned=text.planned)
     tokens = towers.run(found[0])
     for session in sessions:
         session.close()

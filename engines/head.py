@@ -15,6 +15,10 @@ from engines.sessions.base import Session
 from engines.towers import at
 
 
+class NotFinite(EngineError):  # noqa: N818
+    """A model's answers are no numbers: the precision does not suffice, or the bundle is broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Logits:
     """The head's: ``sentiment`` [rows, 3], ``moderation`` [rows, labels], ``unimodal`` [rows, 3, 3].
@@ -110,7 +114,7 @@ def _check_finite(logits: Logits, rows: HeadRows) -> None:
     good = np.isfinite(table).all(axis=1) & np.isfinite(unimodal).all(axis=1)
     if not good.all():
         events = tuple(np.unique(rows.event[~good]).tolist())
-        raise EngineError(
+        raise NotFinite(
             "The model gave numbers that are not finite",
             why=f"{len(events)} of the batch's events are affected",
             remedy="Score the others without them, and keep these for whoever trained the bundle",

@@ -18,13 +18,24 @@ from engines.golden import bound
 from engines.sessions import fake, onnxruntime, openvino
 from engines.sessions.base import Backend
 from engines.sessions.host import cache_folder, cpu_name
+from engines.sessions.later import later
 
-BACKENDS: Final = {b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fake.BACKEND)}
+GPU: Final = ("tensorrt", "torch")
+"""Backends for GPUs, the first of them first; their modules are imported when they are asked for."""
+BACKENDS: Final = {
+    b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fake.BACKEND, *(later(name) for name in GPU))
+}
 """Every backend by name."""
 AUTO: Final = ("onnxruntime", "openvino")
-"""Those that `auto` measures."""
-PRECISIONS: Final = ("fp32", "bf16")
+"""Those that `auto` measures on a processor."""
+PRECISIONS: Final = ("fp32", "bf16", "fp16", "fp8", "int8")
 """Every precision that some backend computes at."""
+HOST_PRECISIONS: Final = ("fp32", "bf16")
+"""Those that a processor makes out of fp32 graphs."""
+ORDER: Final = ("fp8", "fp16", "bf16", "fp32")
+"""The precisions that `auto` tries on a GPU, the first that verifies is served; int8 is for who pins it."""
+QUANTISED: Final = ("fp8", "int8")
+"""Precisions that need graphs of their own: they can be calibrated, but not be cast to."""
 SECONDS: Final = 15.0
 """What measuring may take; what was not reached by then is not chosen."""
 
@@ -80,10 +91,40 @@ def choose(
     return known
 
 
+def known(backend: str) -> None:
+    """Raise EngineError for a backend that there is not."""
+    if backend != "auto" and backend not in BACKENDS:
+        raise _impossible(
+            f"there is no backend {backend}",
+            f"Set engine.backend to auto or one of {', '.join((*AUTO, *GPU))}",
+        )
+
+
 def able(bundle: Bundle, precisions: Sequence[str] = PRECISIONS) -> list[Pair]:
     """Every (backend, precision) that this machine can run the bundle at, calibrated or not."""
     here = [BACKENDS[name] for name in AUTO if BACKENDS[name].missing() is None]
     return [(each.name, p) for p in precisions for each in here if _can(each, bundle, p)]
+
+
+def on_gpu(
+    bundle: Bundle, backend: str = "auto", precision: str = "auto"
+) -> tuple[list[Pair], dict[str, str]]:
+    """The (backend, precision) pairs to try on GPUs, best first, and why others are not among them, by name.
+
+    The bundle need not be calibrated for them, nor have graphs of them, where fp32 ones can be cast.
+    """
+    pairs, reasons = [], {}
+    wanted = ORDER if precision == "auto" else (precision,)
+    for name in GPU if backend == "auto" else (backend,):
+        found = BACKENDS[name]
+        reason = found.missing()
+        if reason is None and not found.on_gpu() and backend == "auto":
+            reason = "it has no GPU"
+        able = [] if reason else [p for p in wanted if _may(found, bundle, p)]
+        pairs += [(name, p) for p in able]
+        if not able:
+            reasons[name] = reason or f"it cannot run {bundle.name} at {', '.join(wanted)}"
+    return pairs, reasons
 
 
 def candidates(
@@ -93,10 +134,7 @@ def candidates(
 
     A precision that the bundle is not calibrated for is taken only where it is pinned and tolerated.
     """
-    if backend != "auto" and backend not in BACKENDS:
-        raise _impossible(
-            f"there is no backend {backend}", f"Set engine.backend to auto or one of {_names()}"
-        )
+    known(backend)
     strange = precision not in ("auto", *bundle.precisions)
     if strange and not (precision in PRECISIONS and tolerated(bundle.calibration, uncalibrated)):
         raise _impossible(
@@ -122,6 +160,12 @@ def candidates(
 def _can(backend: Backend, bundle: Bundle, precision: str) -> bool:
     own = all(precision in bundle.manifest["graphs"][m] for m in ("text", "image", "audio"))
     return own or precision in backend.native()
+
+
+def _may(backend: Backend, bundle: Bundle, precision: str) -> bool:
+    if precision in QUANTISED:
+        return any(precision in files for files in bundle.manifest["graphs"].values())
+    return _can(backend, bundle, precision)
 
 
 def _measure(pairs: list[Pair], trial: Trial) -> tuple[EngineChoice, bool]:
@@ -186,10 +230,6 @@ def _keep(path: Path, choice: EngineChoice) -> None:
 
 def _spell(pair: Pair) -> str:
     return " ".join(pair)
-
-
-def _names() -> str:
-    return ", ".join(AUTO)
 
 
 def _impossible(why: str, remedy: str) -> EngineError:

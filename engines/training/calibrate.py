@@ -19,7 +19,7 @@ from engines.engine import FusedEngine, open_engine
 from engines.errors import EngineError
 from engines.head import Logits
 from engines.labels import Labels
-from engines.sessions.choose import PRECISIONS, able
+from engines.sessions.choose import HOST_PRECISIONS, PRECISIONS, able
 from engines.thresholds import Thresholds
 from engines.training import metrics
 from engines.training.align import aligned
@@ -58,7 +58,7 @@ def calibrate(
     *,
     goals: Goals | None = None,
     strict: bool = False,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: Sequence[str] = HOST_PRECISIONS,
     threads: int = 0,
 ) -> Outcome:
     """Fit calibration.json of ``folder`` on the calibration split, at every precision that runs here.

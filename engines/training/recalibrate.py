@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.bundle import MANIFEST, Bundle, write_bundle
-from engines.sessions.choose import PRECISIONS
+from engines.sessions.choose import HOST_PRECISIONS
 from engines.training.calibrate import Outcome, calibrate
 from engines.training.dataset import Dataset
 from engines.training.inputs import decode
@@ -22,7 +22,7 @@ def recalibrate(
     *,
     goals: Goals | None = None,
     strict: bool = True,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: Sequence[str] = HOST_PRECISIONS,
     threads: int = 0,
 ) -> tuple[Bundle, Outcome]:
     """Write a bundle like ``source`` to ``out``, its calibration fitted on ``data``; raises EngineError.

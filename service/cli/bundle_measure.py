@@ -116,7 +116,7 @@ def calibrate(
     """Calibrate on the engines that serve."""
     absent(out)
     from engines.errors import of_data
-    from engines.sessions.choose import PRECISIONS
+    from engines.sessions.choose import HOST_PRECISIONS
     from engines.training.leaks import only
     from engines.training.recalibrate import recalibrate
     from engines.training.thresholds import Goals
@@ -131,7 +131,7 @@ def calibrate(
     )
     with of_data(), progress("Calibrating", None):
         bundle, outcome = recalibrate(
-            source, events, out, goals=goals, strict=not lenient, precisions=precisions or PRECISIONS,
+            source, events, out, goals=goals, strict=not lenient, precisions=precisions or HOST_PRECISIONS,
             threads=threads,
         )  # fmt: skip
     for note in outcome.notes:

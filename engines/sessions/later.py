@@ -1,0 +1,35 @@
+"""A backend whose module is imported when it is first asked for anything."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from engines.bundle import Bundle
+from engines.sessions.base import Backend, Session, Terms
+
+
+def later(name: str) -> Backend:
+    """The ``BACKEND`` of ``engines.sessions.<name>``, which nobody pays for who doesn't use it."""
+    place = f"engines.sessions.{name}"
+
+    def real() -> Backend:
+        found: Backend = import_module(place).BACKEND
+        return found
+
+    def missing() -> str | None:
+        if find_spec(place) is None:
+            return f"this version of Tidegate has no {name}"
+        return real().missing()
+
+    def opened(bundle: Bundle, tower: str, precision: str, terms: Terms) -> Session:
+        return real().open(bundle, tower, precision, terms)
+
+    return Backend(
+        name=name,
+        missing=missing,
+        native=lambda: real().native(),
+        describe=lambda: real().describe(),
+        open=opened,
+        on_gpu=lambda: real().on_gpu(),
+    )

@@ -1,0 +1,105 @@
+"""Verdicts and reference answers, kept in the cache, so that a restart does not verify again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from engines.batch import Batch
+from engines.bundle import Bundle
+from engines.engine import FusedEngine
+from engines.errors import EngineError
+from engines.sessions.choose import BACKENDS, EngineChoice
+from engines.sessions.host import cache_folder
+from engines.verify import Answers, Verdict, answers
+
+REFERENCE: Final = EngineChoice("onnxruntime", "fp32")
+"""What every other engine is compared with."""
+_VERSION: Final = "1"
+
+
+def facts_of(bundle: Bundle, backend: str, precision: str) -> str:
+    """A digest of all that decides a verdict: bundle, backend with its version, precision, GPUs, driver."""
+    described = [BACKENDS[name].describe() for name in (backend, REFERENCE.backend)]
+    return _digest(_VERSION, bundle.digest, backend, precision, *described, *_devices())
+
+
+class Verdicts:
+    """By `facts_of`; in memory too, for where nothing can be written."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Verdict] = {}
+
+    def recall(self, facts: str) -> Verdict | None:
+        """What was kept; None where nothing, or nothing legible, was."""
+        if facts not in self._known:
+            try:
+                self._known[facts] = Verdict.from_dict(json.loads(_place(f"{facts}.json").read_bytes()))
+            except (OSError, ValueError, KeyError, TypeError):
+                return None
+        return self._known[facts]
+
+    def keep(self, facts: str, verdict: Verdict) -> None:
+        """Remember a verdict."""
+        self._known[facts] = verdict
+        _write(_place(f"{facts}.json"), json.dumps(verdict.to_dict(), indent=1).encode())
+
+
+def reference_answers(
+    bundle: Bundle, events: Batch, threads: int = 0, alive: Callable[[], None] = lambda: None
+) -> Answers:
+    """What the reference says of the events that a bundle brings: asked once, then kept; raises EngineError."""
+    path = _place(f"{_digest(_VERSION, bundle.digest, BACKENDS[REFERENCE.backend].describe())}.safetensors")
+    fit = bundle.calibration.get("fp32")
+    thresholds = fit.thresholds if fit is not None else {}
+    try:
+        kept = load_safetensors(path.read_bytes())
+        sentiment, moderation = kept["sentiment"], kept["moderation"]
+        if sentiment.shape == (len(events), 3) and moderation.shape == (len(events), len(bundle.labels)):
+            return Answers(sentiment, moderation, bundle.labels.names, thresholds)
+    except (OSError, SafetensorError, KeyError):
+        pass
+    engine = FusedEngine(bundle, REFERENCE, threads=threads, contributions=False, uncalibrated="warn")
+    try:
+        made = answers(engine, events, alive)
+    finally:
+        engine.close()
+    columns = {"sentiment": made.sentiment, "moderation": made.moderation}
+    _write(path, save_safetensors({name: np.ascontiguousarray(own) for name, own in columns.items()}))
+    return made
+
+
+def _devices() -> list[str]:
+    try:
+        from engines.cuda import devices
+
+        return [f"{own.name} {own.capability} driver {own.driver}" for own in devices()]
+    except (EngineError, ImportError):
+        return []
+
+
+def _digest(*facts: str) -> str:
+    return hashlib.sha256("|".join(facts).encode()).hexdigest()[:24]
+
+
+def _place(name: str) -> Path:
+    return cache_folder() / "verdicts" / name
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_suffix(f".{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError:  # a read-only home: it is found out again next time
+        draft.unlink(missing_ok=True)
