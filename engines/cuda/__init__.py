@@ -4,8 +4,8 @@ Nothing of it is imported before the first call. Every call's status is checked 
 in words. Calls that wait let go of the interpreter lock. A thread works on the device that it last set.
 """
 
+from engines.cuda.buffers import DeviceBuffer, Pinned, clear, copy_in, copy_out
 from engines.cuda.devices import activate, devices, memory, synchronise
-from engines.cuda.memory import DeviceBuffer, Pinned, clear, copy_in, copy_out
 from engines.cuda.runtime import MORE_MEMORY, missing
 from engines.cuda.streams import Event, Graph, Stream
 
