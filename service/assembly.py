@@ -5,9 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from engines.bundle import Bundle
-from engines.engine import Engine, open_engine
+from engines.cuda import devices
+from engines.engine import Engine
+from engines.errors import EngineError
+from engines.ladder import Ladder, Wanted
+from engines.planner import Budget
 from engines.preprocess.text import text_encoder
 from service.config import EngineSettings, Settings
 from service.explain import Explainer
@@ -15,40 +22,59 @@ from service.intake.intake import Intake
 from service.intake.pool import DecodePool
 from service.policy import Policy
 from service.score import Scorer
-from service.scoring import Scoring
+from service.scoring import Scoring, Serving
+from service.starting import IN_PLACE, Show, Start
 
 log = logging.getLogger(__name__)
+
+HOST: Final = Budget()
+GPU: Final = Budget(tokens=16_384, image_rows=64, audio_seconds=160.0)
+"""What a micro-batch holds where nothing else is set."""
 
 
 @contextmanager
 def open_scoring(
-    settings: Settings, *, fits: int | None = None, on_restart: Callable[[str], None] = lambda kind: None
+    settings: Settings,
+    *,
+    fits: int | None = None,
+    on_restart: Callable[[str], None] = lambda kind: None,
+    start: Start = IN_PLACE,
 ) -> Iterator[Scoring]:
     """The path from record to score, warmed up; `fits` is the largest score record allowed.
 
     `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy), BundleError or
-    EngineError before anything is scored.
+    EngineError before anything is scored, and what `start` raises.
     """
     policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
     with ExitStack() as stack:
-        engine = engine_of(bundle, settings.engine)
+        ladder = ladder_of(bundle, settings.engine, start.progress)
+        engine = start.run(ladder.open)
         stack.callback(engine.close)
         spec, limits = bundle.preprocess, settings.limits
         pool = DecodePool(spec.image, spec.audio, limits, limits.decode_workers, on_restart=on_restart)
         pool.start()
         stack.callback(pool.close)
-        engine.warm_up()
         intake = Intake(text_encoder(spec.text), pool, limits)
-        wanted = settings.engine.contributions
-        scorer = Scorer(
-            engine.labels,
-            engine.info,
-            policy,
-            thresholds=engine.thresholds,
-            fits=fits,
-            contributions=wanted,
-        )
-        yield Scoring(intake, engine, scorer, _explainer(engine, settings))
+        scoring = Scoring(intake, engine, ladder, partial(_serving, settings, policy, fits))
+        stack.callback(_close_other, scoring, engine)
+        yield scoring
+
+
+def _close_other(scoring: Scoring, first: Engine) -> None:
+    if scoring.engine is not first:
+        scoring.engine.close()
+
+
+def _serving(settings: Settings, policy: Policy, fits: int | None, engine: Engine) -> Serving:
+    scorer = Scorer(
+        engine.labels,
+        engine.info,
+        policy,
+        thresholds=engine.thresholds,
+        fits=fits,
+        contributions=settings.engine.contributions,
+    )
+    return Serving(engine, scorer, _explainer(engine, settings))
 
 
 def _explainer(engine: Engine, settings: Settings) -> Explainer | None:
@@ -59,16 +85,42 @@ def _explainer(engine: Engine, settings: Settings) -> Explainer | None:
     return Explainer(engine, encoder, settings.engine.spans_words, settings.limits.text_chars)
 
 
-def engine_of(bundle: Bundle, settings: EngineSettings) -> Engine:
-    """The engine that the settings ask for, on a verified bundle."""
-    return open_engine(
-        bundle,
+def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = None) -> Ladder:
+    """The engines that the settings allow on a verified bundle."""
+    wanted = Wanted(
         backend=settings.backend,
         precision=settings.precision,
-        uncalibrated=settings.uncalibrated,
         threads=settings.threads,
-        tokens=settings.tokens,
-        image_rows=settings.image_rows,
-        audio_seconds=settings.audio_seconds,
+        host=_budget(bundle, settings, HOST),
+        gpu=_budget(bundle, settings, GPU),
         contributions=settings.contributions,
+        uncalibrated=settings.uncalibrated,
+        devices=_devices(settings),
+        cpu_fallback=settings.cpu_fallback,
+        progress=progress,
     )
+    return Ladder(bundle, wanted)
+
+
+def engine_of(bundle: Bundle, settings: EngineSettings) -> Engine:
+    """The engine that the settings ask for, warmed up, on a verified bundle; raises EngineError."""
+    return ladder_of(bundle, settings).open()
+
+
+def _budget(bundle: Bundle, settings: EngineSettings, usual: Budget) -> Budget:
+    return replace(
+        usual,
+        tokens=settings.tokens or usual.tokens,
+        image_rows=settings.image_rows or usual.image_rows,
+        audio_seconds=settings.audio_seconds or usual.audio_seconds,
+        rate=bundle.preprocess.audio.rate,
+    )
+
+
+def _devices(settings: EngineSettings) -> tuple[int, ...]:
+    if settings.devices != "all":
+        return tuple(dict.fromkeys(settings.devices))
+    try:
+        return tuple(device.index for device in devices())
+    except EngineError:  # whoever needs one says so
+        return (0,)

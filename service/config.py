@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 Name = Annotated[str, Field(min_length=1, max_length=249)]
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
@@ -96,24 +96,48 @@ class DeadLetter(Section):
     """Stop, instead of dead-lettering the world, when most of the last 100 records of a partition are bad."""
 
 
-class EngineSettings(Section):
-    """Which backend runs the bundle, at which precision, on how many threads."""
+def _all(value: Any) -> Any:
+    """`all` as the environment and `--set` spell a list of one."""
+    return "all" if value == ["all"] else value
 
-    backend: Literal["auto", "onnxruntime", "openvino"] = "auto"
-    """auto measures once on this machine and keeps the answer."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto chooses among those that the bundle is calibrated for."""
+
+Devices = Annotated[
+    Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | Literal["all"], BeforeValidator(_all)
+]
+
+
+class EngineSettings(Section):
+    """Which backend runs the bundle, at which precision, on which processor and devices."""
+
+    backend: Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"] = "auto"
+    """auto: with a usable GPU tensorrt, else torch on it; without one, what a measurement on this machine
+    finds fastest, which is kept."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8", "int8"] = "auto"
+    """auto: on a processor, one that the bundle is calibrated for; on a GPU, the fastest that decides as fp32
+    does."""
     uncalibrated: Literal["auto", "refuse", "warn"] = "auto"
     """At a precision without calibration: refuse to start, or warn and score with the nearest; auto: refuse,
     but serve a bundle that says of itself that it is not calibrated, with a warning."""
+    cpu_fallback: bool = False
+    """Whether a GPU engine that fails may be replaced by one on the processor, far slower. Else the daemon
+    stays up, is not ready, loses nothing, and tries again until the device works."""
+    devices: Devices = [0]
+    """Which GPUs: their numbers, as nvidia-smi lists them, or all."""
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The share of a device's memory that the engine may take."""
+    plans: Path | None = None
+    """The folder of TensorRT plans, for their owner's eyes only; null: in the cache."""
+    build: bool = True
+    """Whether `run` may build a plan that is not there (minutes); else it says to run `tidegate engine build`
+    first."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads for inference; 0: all cores."""
-    tokens: Annotated[int, Field(ge=64)] = 4096
-    """Padded text tokens in one micro-batch."""
-    image_rows: Count = 32
-    """Images in one micro-batch."""
-    audio_seconds: Seconds = 60.0
-    """Seconds of sound in one micro-batch."""
+    tokens: Annotated[int, Field(ge=64)] | None = None
+    """Padded text tokens in one micro-batch; null: what suits the backend, which on a processor is 4096."""
+    image_rows: Count | None = None
+    """Images in one micro-batch; null: what suits the backend, which on a processor is 32."""
+    audio_seconds: Seconds | None = None
+    """Seconds of sound in one micro-batch; null: what suits the backend, which on a processor is 60."""
     contributions: bool = True
     """Whether scores say which modality decided (costs a few runs of the small head)."""
     spans: bool = False

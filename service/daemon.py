@@ -14,7 +14,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Final
 
-from engines.engine import EngineInfo
+from engines.engine import Engine
 from service.account import Account
 from service.answers import Answers
 from service.assembly import open_scoring
@@ -22,6 +22,7 @@ from service.buffer import Buffer
 from service.caution import Caution
 from service.config import Settings
 from service.errors import Exit, TidegateError
+from service.failover import held
 from service.failpoint import FailPoints
 from service.fuse import Fuse
 from service.health import Health
@@ -39,6 +40,7 @@ from service.pipeline import Pipeline
 from service.policy import Policy
 from service.publisher import Publisher
 from service.scoring import Scoring
+from service.starting import Bars, DaemonStart, Stopped, leave
 from service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -68,8 +70,8 @@ class Signals:
         self.asked.set()
 
 
-def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
-    """Serve until a signal; the exit code says how it ended.
+def run(settings: Settings, *, fuse_accept: int = 0, bars: Bars | None = None) -> Exit:
+    """Serve until a signal; the exit code says how it ended. `bars` show a person what is being built.
 
     Raises ConfigError (78) or UnreachableError (69) before the first record is read.
     """
@@ -85,10 +87,16 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         facts = preflight(settings)
         restarted = partial(count_restart, metrics)
         fits = facts.output_max_bytes
-        scoring = stack.enter_context(open_scoring(settings, fits=fits, on_restart=restarted))
+        start = DaemonStart(health, signals.asked, bars)
+        try:
+            opening = open_scoring(settings, fits=fits, on_restart=restarted, start=start)
+            scoring = stack.enter_context(opening)
+        except Stopped:
+            leave()
+            return Exit.OK
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
         stack.callback(daemon.sink.close, CLOSE_SECONDS)
-        describe(scoring.engine.info, policy, metrics)
+        describe(scoring.engine, policy, metrics)
         if signals.asked.is_set():
             return Exit.OK  # asked to stop while starting: nothing was read
         daemon.start()
@@ -100,12 +108,12 @@ def run(settings: Settings, *, fuse_accept: int = 0) -> Exit:
         return daemon.drain(signals.at or time.monotonic())
 
 
-def describe(info: EngineInfo, policy: Policy, metrics: Metrics) -> None:
+def describe(engine: Engine, policy: Policy, metrics: Metrics) -> None:
     """Say in log and metrics what exactly scores."""
+    info = engine.info
     metrics.build_info.labels(version("tidegate")).set(1)
     metrics.bundle_info.labels(info.digest).set(1)
-    metrics.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
-    metrics.engine_calibrated.set(info.calibrated)
+    metrics.serves(info, held(engine))
     fields = {"bundle": info.bundle, "engine": info.engine, "precision": info.precision, "why": info.why}
     log.info("engine ready", extra={"fields": fields | {"policy": policy.reference}})
     if info.synthetic:

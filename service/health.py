@@ -14,14 +14,22 @@ class Health:
     """Thread-safe set of reasons; empty means healthy.
 
     `starting` fails start-up (and so readiness), `trouble` fails readiness only, a `heartbeat` that stops
-    fails liveness: an outage outside must never restart the daemon, a hang inside must.
+    fails liveness: an outage outside must never restart the daemon, a hang inside must. A `note` fails
+    nothing: the daemon serves, but not as it was meant to.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._starting: dict[str, str] = {"starting": "the daemon is starting"}
         self._trouble: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
         self._beats: dict[str, tuple[float, float]] = {}
+
+    def starting(self, why: str) -> None:
+        """What start-up waits for now; nothing once it is over."""
+        with self._lock:
+            if self._starting:
+                self._starting["starting"] = why
 
     def started(self) -> None:
         """Start-up is over: configuration, bundle, engine and topics are good."""
@@ -39,6 +47,19 @@ class Health:
         """`name` is over; returns whether it was there."""
         with self._lock:
             return self._trouble.pop(name, None) is not None
+
+    def note(self, name: str, why: str | None) -> None:
+        """Ready all the same, but degraded in `name`; None: not any more."""
+        with self._lock:
+            if why is None:
+                self._notes.pop(name, None)
+            else:
+                self._notes[name] = why
+
+    def notes(self) -> dict[str, str]:
+        """What is degraded, by name; empty where all is as it was meant to be."""
+        with self._lock:
+            return dict(self._notes)
 
     def beat(self, name: str, within: float) -> None:
         """`name` is alive and will say so again within that many seconds."""

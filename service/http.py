@@ -36,7 +36,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
         elif path in PROBES:
             reasons = self._health.reasons(cast(Probe, path[1:]))
-            body = {"status": "failing" if reasons else "ok", "reasons": reasons}
+            body: dict[str, object] = {"status": "failing" if reasons else "ok", "reasons": reasons}
+            if path == "/readyz" and (notes := self._health.notes()):
+                body["degraded"] = notes
             self._send(503 if reasons else 200, "application/json", json.dumps(body).encode() + b"\n")
         else:
             self._send(404, "text/plain", b"try /livez, /readyz, /startupz or /metrics\n")

@@ -12,6 +12,7 @@ from engines.errors import EngineError
 from service.buffer import Pace
 from service.cycle import Cycle
 from service.errors import RecordError
+from service.failover import Failover
 from service.failpoint import FailPoints
 from service.health import Health
 from service.intake.identity import fallback_id
@@ -23,13 +24,12 @@ from service.scoring import Inferred, Scoring
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 2.0  # media slower than this leaves its cycle: what is ready goes ahead
 HANG_SECONDS: Final = 300.0  # one record's media, or one run of the model, ends long before
 
 
 class Inference:
-    """Waits for a cycle's media, runs the engine, and retries in place while the engine is in trouble."""
+    """Waits for a cycle's media, runs the engine, and tries again, or another, while that is in trouble."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Inference:
     ) -> None:
         self._scoring, self._checkpoint, self._pace = scoring, checkpoint, pace
         self._metrics, self._health, self._fail = metrics, health, fail
+        self._failover = Failover(scoring, metrics, health)
 
     def answer(self, cycle: Cycle, give_up: threading.Event) -> Iterator[Cycle]:
         """The cycle with its answers; in several parts, in order, where its media is slow.
@@ -81,17 +82,22 @@ class Inference:
         self._fail.reach("infer", cycle.preparation.records)
         while True:
             try:
+                self._failover.ensure(self._alive)
                 # What crashed an earlier try may have been the explaining: the score must not hang on it.
                 seconds, explain = cycle.preparation.seconds + waited, not cycle.careful
                 inferred = self._scoring.infer(cycle.prepared, seconds, self._alive, explain=explain)
             except EngineError as error:  # the device's trouble, nobody's record: stay, and try again
                 self._metrics.errors.labels("infer", type(error).__name__).inc()
-                if self._health.trouble("engine", error.what):
-                    log.error("the engine fails, trying again until it works: %s", error)
+                news = self._health.trouble("engine", error.what)
                 self._alive()
-                if give_up.wait(RETRY_SECONDS):
+                if self._failover.failed(error, self._alive):
+                    continue
+                if news:
+                    log.error("the engine fails, trying again until it works: %s", error)
+                if give_up.wait(self._failover.pause):
                     raise Abandoned from error
             else:
+                self._failover.worked()
                 self._health.clear("engine")
                 cycle.preparation = None  # the rows' memory goes back before the publisher waits for brokers
                 return inferred

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,9 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from engines.batch import MODALITIES
+
+if TYPE_CHECKING:
+    from engines.engine import EngineInfo
 
 STAGES: Final = ("decode", "prepare", "queue", "infer", "policy", "publish", "commit")
 STATUSES: Final = ("scored", "truncated", "failed", "absent")
@@ -172,7 +175,9 @@ class Metrics:
         self.transactions = self._counter("transactions_total", "Kafka transactions.", "outcome")
         self.worker_restarts = self._counter("worker_restarts_total", "Processes replaced.", "kind")
         self.worker_restarts.labels("decode")
-        self.engine_fallbacks = self._counter("engine_fallbacks_total", "Engine fallbacks.", "from", "to")
+        self.engine_fallbacks = self._counter(
+            "engine_fallbacks_total", "Engines given up for another.", "from", "to", "reason"
+        )
         self.build_info = self._gauge("build_info", "Version of this build.", "version")
         self.bundle_info = self._gauge("bundle_info", "Digest of the bundle that scores.", "digest")
         self.engine_info = self._gauge(
@@ -181,6 +186,16 @@ class Metrics:
         self.engine_calibrated = self._gauge(
             "engine_calibrated", "1 where the bundle is calibrated for the precision that runs, else 0."
         )
+        self.engine_memory = self._gauge("engine_memory_bytes", "What the engine holds on a GPU.", "device")
+
+    def serves(self, info: EngineInfo, memory: Mapping[int, int]) -> None:
+        """Say that this engine serves from now on, and no other; `memory` is what it holds, by device."""
+        self.engine_info.clear()
+        self.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
+        self.engine_calibrated.set(info.calibrated)
+        self.engine_memory.clear()
+        for device, held in memory.items():
+            self.engine_memory.labels(str(device)).set(held)
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the series of a partition that is not ours any more."""

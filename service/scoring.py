@@ -12,6 +12,8 @@ import numpy as np
 from engines.batch import Batch, Example, Outputs
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.ladder import Ladder
+from engines.steps import code_of
 from service.errors import RecordError
 from service.explain import Explained, Explainer, Flagged
 from service.intake.intake import Intake, Pending, Prepared
@@ -37,9 +39,21 @@ class Preparation:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An engine, and what speaks for it: its scores name it and use its thresholds."""
+
+    engine: Engine
+    scorer: Scorer
+    explainer: Explainer | None = None
+
+
 @dataclass(slots=True)
 class Inferred:
-    """A cycle's answers: `rows[k]` is record k's row of `outputs`, or -1 where it cannot be scored."""
+    """A cycle's answers: `rows[k]` is record k's row of `outputs`, or -1 where it cannot be scored.
+
+    `scorer` is that of the engine that gave them: another may serve by the time they are written down.
+    """
 
     prepared: list[Prepared]
     rows: list[int]
@@ -47,6 +61,7 @@ class Inferred:
     prepare_seconds: float
     infer_seconds: float
     explained: Explained = field(default_factory=Explained)
+    scorer: Scorer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +75,26 @@ class Failed:
 
 
 class Scoring:
-    """Intake, engine, scorer, and where spans are wanted an explainer; each takes a whole cycle."""
+    """Intake, engine, scorer, and where spans are wanted an explainer; each takes a whole cycle.
+
+    `ladder` has the engines that could serve in place of this one, and `serving_of` what speaks for them.
+    """
 
     def __init__(
-        self, intake: Intake, engine: Engine, scorer: Scorer, explainer: Explainer | None = None
+        self, intake: Intake, engine: Engine, ladder: Ladder, serving_of: Callable[[Engine], Serving]
     ) -> None:
-        self.intake, self.engine, self.scorer = intake, engine, scorer
-        self._explainer = explainer
+        self.intake, self.ladder, self.serving_of = intake, ladder, serving_of
+        self.serving = serving_of(engine)
+
+    @property
+    def engine(self) -> Engine:
+        """What serves now."""
+        return self.serving.engine
+
+    @property
+    def scorer(self) -> Scorer:
+        """Whose scores name it."""
+        return self.serving.scorer
 
     def prepare(self, records: Sequence[Record]) -> Preparation:
         """Parse and tokenise; hand media to the workers."""
@@ -109,7 +137,8 @@ class Scoring:
         began = time.monotonic()
         alive = [k for k, p in enumerate(prepared) if p.example is not None]
         examples = [p.example for p in prepared if p.example is not None]
-        outputs, bad = infer_isolated(self.engine, examples)
+        serving = self.serving
+        outputs, bad = infer_isolated(serving.engine, examples)
         rows = [-1] * len(prepared)
         row = 0
         for position, k in enumerate(alive):
@@ -120,20 +149,10 @@ class Scoring:
                 rows[k] = row
                 row += 1
         explained = Explained()
-        if explain and self._explainer is not None and outputs is not None:
-            explained = self._explainer.explain(self._flagged(prepared, outputs, rows), beat)
-        return Inferred(prepared, rows, outputs, prepare_seconds, time.monotonic() - began, explained)
-
-    def _flagged(
-        self, prepared: Sequence[Prepared], outputs: Outputs, rows: Sequence[int]
-    ) -> dict[int, Flagged]:
-        """Those flagged by a probability that have a text."""
-        found = {}
-        for k, label in self.scorer.deciding(prepared, outputs, rows):
-            event, example = prepared[k].event, prepared[k].example
-            if event is not None and event.text is not None and example is not None:
-                found[k] = Flagged(event.text, example, label)
-        return found
+        if explain and serving.explainer is not None and outputs is not None:
+            explained = serving.explainer.explain(_flagged(serving.scorer, prepared, outputs, rows), beat)
+        seconds = time.monotonic() - began
+        return Inferred(prepared, rows, outputs, prepare_seconds, seconds, explained, serving.scorer)
 
     def score(self, records: Iterable[Record]) -> Iterator[Scored | Failed]:
         """Score a stream outside the daemon, in input order and bounded memory, one chunk ahead."""
@@ -170,24 +189,39 @@ class Scoring:
         if prepared.failure is not None or outputs is None:
             assert prepared.failure is not None, "No example and no failure. This is a bug."
             return Failed(prepared.event_id, prepared.failure, prepared.drop)
+        assert inferred.scorer is not None, "Answers that no engine gave. This is a bug."
         try:
-            spans = inferred.explained.spans.get(k)
-            return self.scorer.encode(record, prepared, outputs, row, timings, spans=spans, attempt=attempt)
+            spans, scorer = inferred.explained.spans.get(k), inferred.scorer
+            return scorer.encode(record, prepared, outputs, row, timings, spans=spans, attempt=attempt)
         except RecordError as error:
             return Failed(prepared.event_id, error)
+
+
+def _flagged(
+    scorer: Scorer, prepared: Sequence[Prepared], outputs: Outputs, rows: Sequence[int]
+) -> dict[int, Flagged]:
+    """Those flagged by a probability that have a text."""
+    found = {}
+    for k, label in scorer.deciding(prepared, outputs, rows):
+        event, example = prepared[k].event, prepared[k].example
+        if event is not None and event.text is not None and example is not None:
+            found[k] = Flagged(event.text, example, label)
+    return found
 
 
 def infer_isolated(engine: Engine, examples: Sequence[Example]) -> tuple[Outputs | None, dict[int, str]]:
     """Run the model; events it cannot bear are found by bisection and get a hint instead of a row.
 
     An event is to blame where the engine fails on it alone, twice, and on its golden inputs not; raises
-    EngineError where it fails on those too.
+    EngineError where it fails on those too. No event is to blame for a device that is lost or full.
     """
     if not examples:
         return None, {}
     try:
         return engine.infer(Batch.of(examples)), {}
-    except EngineError:
+    except EngineError as error:
+        if code_of(error) == "device_lost":
+            raise
         if len(examples) == 1:
             engine.warm_up()
             return _once_more(engine, examples[0])
@@ -201,6 +235,8 @@ def _once_more(engine: Engine, example: Example) -> tuple[Outputs | None, dict[i
     try:
         return engine.infer(Batch.of([example])), {}
     except EngineError as error:
+        if code_of(error) in ("device_lost", "out_of_memory"):
+            raise
         return None, {0: error.what}
 
 

@@ -49,7 +49,7 @@ def _section(section: type[Section], at: tuple[str, ...], defaults: BaseModel) -
 def _about(info: FieldInfo, value: Any) -> str:
     text = info.description or ""
     choices = _choices(info.annotation)
-    if choices:
+    if len(choices) > 1:
         text += f" One of {', '.join(choices)}."
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1 << 20 and value % (1 << 20) == 0:
         text += f" ({value >> 20} MiB)"

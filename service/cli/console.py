@@ -113,6 +113,23 @@ def progress(what: str, total: int | None, quiet: bool = False) -> Iterator[Call
         yield partial(bar.advance, bar.add_task(what, total=total))
 
 
+@contextmanager
+def bars() -> Iterator[Callable[[str, float], None]]:
+    """Bars on standard error, one for each thing that is heard of; yields `show(what, share done)`."""
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    shown: dict[str, TaskID] = {}
+    with Progress(*columns, console=err(), transient=True) as bar:
+
+        def show(what: str, share: float) -> None:
+            if what not in shown:
+                shown[what] = bar.add_task(what, total=1.0)
+            bar.update(shown[what], completed=share)
+
+        yield show
+
+
 def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a plain table."""
     from rich import box

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 import click
 
 from engines.errors import EngineError
-from service.cli.console import settings_options, teach
+from service.cli.console import bars, settings_options, teach
 from service.errors import Exit, TidegateError
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def _serve(config: Path | None, overrides: tuple[str, ...], fuse_accept: int) ->
     refuse_errors(findings)
     for finding in findings:
         log.warning("%s", finding)
-    return daemon.run(settings, fuse_accept=fuse_accept)
+    return daemon.run(settings, fuse_accept=fuse_accept, bars=bars if sys.stderr.isatty() else None)
 
 
 def _format(overrides: tuple[str, ...]) -> Form:

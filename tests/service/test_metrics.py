@@ -22,8 +22,9 @@ counter   decisions_total                      action policy mode
 histogram drain_seconds
 histogram end_to_end_seconds
 gauge     engine_calibrated
-counter   engine_fallbacks_total               from to
+counter   engine_fallbacks_total               from to reason
 gauge     engine_info                          engine precision backend crc
+gauge     engine_memory_bytes                  device
 counter   errors_total                         stage type
 gauge     inflight_bytes
 gauge     inflight_records

@@ -1,0 +1,190 @@
+"""Which engine serves: down the ladder when one fails, and up again from its top when none is left."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from engines.engine import Engine, EngineInfo
+from engines.errors import EngineError, explain
+from engines.steps import code_of
+from service.errors import InternalError, TidegateError
+from service.health import Health
+from service.metrics import Metrics
+from service.scoring import Scoring, Serving
+
+log = logging.getLogger(__name__)
+
+Alive = Callable[[], None]
+
+TRIES: Final = 3
+"""How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
+PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between tries of a cycle, while the engine fails and none replaces it."""
+PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
+PROBE_SECONDS: Final = 60.0
+
+
+class Rung(Protocol):
+    """One engine that could be opened."""
+
+    @property
+    def name(self) -> str:
+        """Backend and precision."""
+        ...
+
+    def open(self, alive: Alive) -> Engine:
+        """The engine, warmed up and verified; raises EngineError. `alive` is called while it is built."""
+        ...
+
+
+class Step(NamedTuple):
+    """From one engine to the next, and why."""
+
+    gone: str
+    to: str
+    error: EngineError
+
+
+class Failover:
+    """Replaces the engine of a `Scoring` when it fails; used by the engine's thread.
+
+    It swaps between two tries of one cycle, so that nothing is lost and each score names what gave it.
+    """
+
+    def __init__(
+        self,
+        scoring: Scoring,
+        metrics: Metrics,
+        health: Health,
+        *,
+        elsewhere: Callable[[], bool] | None = None,
+    ) -> None:
+        self._scoring, self._metrics, self._health = scoring, metrics, health
+        self._elsewhere = elsewhere or works_elsewhere
+        self._meant = name_of(scoring.engine.info)
+        self._failures = 0
+        self._down: EngineError | None = None
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the cycle is tried again."""
+        return PAUSES[min(self._failures, len(PAUSES)) - 1]
+
+    def ensure(self, alive: Alive) -> None:
+        """Have an engine that can be asked; raises EngineError where none can be opened.
+
+        Raises InternalError where only another process could open one.
+        """
+        if self._down is None:
+            return
+        alive()
+        if self._replace(self._scoring.ladder.rungs(), self._down, alive):
+            return
+        if self._failures >= TRIES and code_of(self._down) == "device_lost" and self._elsewhere():
+            raise InternalError(
+                "a GPU that failed works again, but not in this process",
+                why="CUDA does not let go of a failed device while a process lives",
+                remedy="Start the daemon again, or let systemd or Kubernetes do so: nothing is lost",
+            )
+        raise self._down
+
+    def failed(self, error: EngineError, alive: Alive) -> bool:
+        """The engine failed on a cycle; whether another one serves now, and the cycle can go on at once."""
+        self._failures += 1
+        code = code_of(error)
+        if self._down is not None or (code == "failed" and self._failures < TRIES):
+            return False
+        rungs = self._scoring.ladder.below(self._scoring.engine.info, error)
+        if not rungs and code != "device_lost":
+            return False  # it stays, and may work again
+        close(self._scoring.engine)  # now: the next one may need its memory
+        self._down = error
+        return self._replace(rungs, error, alive)
+
+    def worked(self) -> None:
+        """The engine answered a cycle."""
+        self._failures = 0
+
+    def _replace(self, rungs: Sequence[Rung], error: EngineError, alive: Alive) -> bool:
+        steps: list[Step] = []
+        gone, why = name_of(self._scoring.engine.info), error
+        for rung in rungs:
+            try:
+                serving = self._opened(rung, alive)
+            except EngineError as found:
+                steps.append(Step(gone, rung.name, why))
+                gone, why = rung.name, found
+                continue
+            self._swap(serving, [*steps, Step(gone, name_of(serving.engine.info), why)], error)
+            return True
+        if steps:
+            tried = ", ".join(step.to for step in steps)
+            log.error("no engine can be opened: %s", why, extra={"fields": {"tried": tried}})
+        return False
+
+    def _opened(self, rung: Rung, alive: Alive) -> Serving:
+        engine = rung.open(alive)
+        try:
+            return self._scoring.serving_of(engine)
+        except TidegateError as error:  # the policy wants thresholds that this precision has not
+            close(engine)
+            raise EngineError(error.what, where=error.where, why=error.why, remedy=error.remedy) from error
+
+    def _swap(self, serving: Serving, steps: Iterable[Step], why: EngineError) -> None:
+        self._scoring.serving, self._down = serving, None
+        info = serving.engine.info
+        self._metrics.serves(info, held(serving.engine))
+        for step in steps:
+            tell(step, self._metrics)
+        now = name_of(info)
+        self._health.note("engine", None if now == self._meant else degradation(self._meant, now, why))
+        log.warning("an engine serves again", extra={"fields": {"engine": now, "backend": info.backend}})
+
+
+def tell(step: Step, metrics: Metrics) -> None:
+    """One step down the ladder, for log and metrics."""
+    if step.gone == step.to:
+        return  # it came back
+    error, code = step.error, code_of(step.error)
+    metrics.engine_fallbacks.labels(step.gone, step.to, code).inc()
+    fields = {"from": step.gone, "to": step.to, "reason": code, "why": error.why, "remedy": error.remedy}
+    said = {name: value for name, value in fields.items() if value}
+    log.warning("an engine is given up: %s", error.what, extra={"fields": said})
+
+
+def degradation(meant: str, serves: str, error: EngineError) -> str:
+    """That another engine serves than was meant to, and what brings that back."""
+    return explain(f"{serves} serves in place of {meant}", error.what, error.why, error.remedy)
+
+
+def name_of(info: EngineInfo) -> str:
+    """Backend and precision, as metrics and logs name an engine."""
+    return f"{info.engine} {info.precision}"
+
+
+def held(engine: Engine) -> Mapping[int, int]:
+    """Bytes that an engine holds on each GPU, by its number."""
+    return getattr(engine, "memory", {})
+
+
+def close(engine: Engine) -> None:
+    """Give a broken engine back, as far as it lets itself."""
+    try:
+        engine.close()
+    except EngineError as error:
+        log.warning("a failed engine could not be closed: %s", error)
+
+
+def works_elsewhere() -> bool:
+    """Whether the GPUs work for a new process."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE], capture_output=True, check=False, timeout=PROBE_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

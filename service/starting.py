@@ -1,0 +1,101 @@
+"""Opening an engine while somebody waits: told as it goes on, and given up as soon as they ask."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, TypeVar
+
+from service.errors import Exit
+from service.health import Health
+
+log = logging.getLogger(__name__)
+
+Show = Callable[[str, float], None]
+"""Hears what is being built, and the share done."""
+Bars = Callable[[], AbstractContextManager[Show]]
+Made = TypeVar("Made")
+
+EVERY_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.1
+LEAVE_SECONDS: Final = 1.0
+
+
+class Start:
+    """In place and in silence, as verbs do that nobody waits for."""
+
+    def run(self, work: Callable[[], Made]) -> Made:
+        """What `work` makes; raises what it raises."""
+        return work()
+
+    def progress(self, what: str, share: float) -> None:
+        """So much of something is built."""
+
+
+IN_PLACE: Final = Start()
+
+
+class Stopped(Exception):  # noqa: N818 - nothing failed
+    """Asked to end before the start was over."""
+
+
+class DaemonStart(Start):
+    """In a thread of its own, for a build takes minutes inside a library that hears no signal.
+
+    Probes and the log, or `bars` on a terminal, say how far it is.
+    """
+
+    def __init__(self, health: Health, asked: threading.Event, bars: Bars | None = None) -> None:
+        self._health, self._asked, self._bars = health, asked, bars
+        self._show: Show = self._tell
+        self._told = -EVERY_SECONDS
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], Made]) -> Made:
+        """What `work` makes; raises what it raises, and Stopped as soon as the daemon is asked to end."""
+        future: Future[Made] = Future()
+        thread = threading.Thread(target=_work, args=(work, future), daemon=True, name="engine-start")
+        with self._bars() if self._bars else nullcontext(self._tell) as self._show:
+            thread.start()
+            while not wait([future], LOOK_SECONDS).done:
+                if self._asked.is_set():
+                    raise Stopped
+        return future.result()
+
+    def progress(self, what: str, share: float) -> None:
+        """So much of something is built."""
+        self._health.starting(f"building {what}: {share:.0%}")
+        self._show(what, share)
+
+    def _tell(self, what: str, share: float) -> None:
+        with self._lock:
+            if time.monotonic() - self._told < EVERY_SECONDS:
+                return
+            self._told = time.monotonic()
+        log.info("building an engine", extra={"fields": {"what": what, "done": f"{share:.0%}"}})
+
+
+def leave() -> None:
+    """End the process as asked, if need be over a build that is still under way in its thread.
+
+    Nothing was read, and a plan is stored whole or not at all.
+    """
+    log.info("stopped before the start was over: nothing was read")
+    for thread in threading.enumerate():
+        if thread.name == "engine-start":
+            thread.join(LEAVE_SECONDS)
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(Exit.OK)  # a library that calls back into an interpreter that ends would crash
+
+
+def _work(work: Callable[[], Made], future: Future[Made]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - whatever ended it belongs to who waits for it
+        future.set_exception(error)

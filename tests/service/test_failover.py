@@ -1,0 +1,197 @@
+"""An engine that fails is replaced between two tries of a cycle: nothing is lost, scores name their engine."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.exposition import generate_latest
+
+from engines.errors import EngineError
+from engines.sessions.choose import BACKENDS
+from service import failover
+from service.assembly import open_scoring
+from service.buffer import Pace
+from service.config import Settings
+from service.cycle import Cycle
+from service.errors import InternalError
+from service.failover import Failover
+from service.failpoint import FailPoints
+from service.health import Health
+from service.inference import Inference
+from service.kafka.checkpoint import Checkpoint
+from service.kafka.sink import Abandoned
+from service.metrics import Metrics
+from service.record import Partition, Run, Stored
+from service.score import Timings
+from service.scoring import Scoring
+from tests.graphics import Trouble, backend
+
+P = Partition("in", 0)
+TIMINGS = Timings(0, 0, 0, 0)
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trouble:
+    found = Trouble()
+    for name in ("tensorrt", "torch"):
+        monkeypatch.setitem(BACKENDS, name, backend(name, found))
+    monkeypatch.setattr(failover, "PAUSES", (0.01,))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return found
+
+
+class Stage:
+    """The infer stage over a real `Scoring`, one cycle of a few texts at a time."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring, self.metrics, self.health = scoring, Metrics(), Health()
+        self.health.started()
+        self._checkpoint = Checkpoint()
+        self._checkpoint.opened({P: 0})
+        self._stage = Inference(scoring, self._checkpoint, Pace(), self.metrics, self.health, FailPoints())
+        self._offset = 0
+
+    def cycle(self) -> Cycle:
+        records = [Stored("in", 0, self._offset + k, 1, None, b'{"text": "hello"}') for k in range(3)]
+        self._offset += len(records)
+        cycle = Cycle(1, [Run(P, self._checkpoint.epoch(P), records)], 100, time.monotonic())
+        self._checkpoint.begin(cycle.positions)
+        cycle.preparation = self.scoring.prepare(records)
+        return cycle
+
+    def answer(self, give_up: threading.Event | None = None) -> Cycle:
+        (part,) = self._stage.answer(self.cycle(), give_up or threading.Event())
+        return part
+
+    def models(self, part: Cycle) -> list[str]:
+        assert part.inferred is not None
+        made = [self.scoring.encode(r, part.inferred, k, TIMINGS) for k, r in enumerate(part.records)]
+        return [
+            f"{model['engine']} {model['precision']}"
+            for model in (json.loads(m.value)["model"] for m in made)
+        ]
+
+    @property
+    def said(self) -> str:
+        return generate_latest(self.metrics.registry).decode()
+
+
+@contextmanager
+def serving(tiny: Path, **engine: object) -> Iterator[Stage]:
+    settings = Settings.model_validate(
+        {
+            "bundle": str(tiny),
+            "engine": {"precision": "auto", "threads": 1, "uncalibrated": "warn"} | engine,
+            "limits": {"decode_workers": 1},
+        }
+    )
+    with open_scoring(settings) as scoring:
+        yield Stage(scoring)
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_lost_device_is_replaced_by_the_processor_where_that_is_allowed(tiny, trouble):
+    with serving(tiny, cpu_fallback=True) as stage:
+        before = stage.answer()
+        assert stage.models(before) == ["tensorrt fp16"] * 3
+        assert stage.health.notes() == {}
+        trouble.known["gpu"] = "device_lost"
+        after = stage.answer()
+        (name,) = set(stage.models(after))
+        assert name.split()[0] in ("onnxruntime", "openvino")
+        assert stage.models(before) == ["tensorrt fp16"] * 3, "inferred before, written down after"
+        assert stage.health.reasons("readyz") == {}
+        note = stage.health.notes()["engine"]
+        assert name in note
+        assert "tensorrt fp16" in note
+        assert "Look at it" in note
+        assert (
+            f'engine_fallbacks_total{{from="tensorrt fp16",reason="device_lost",to="{name}"}} 1.0'
+            in stage.said
+        )
+        (info,) = [line for line in stage.said.splitlines() if line.startswith("tidegate_engine_info{")]
+        assert f'engine="{name.split()[0]}"' in info
+        assert "engine_memory_bytes{" not in stage.said
+
+
+def test_without_leave_it_is_not_ready_and_goes_on_once_the_device_is_back(tiny, trouble, monkeypatch):
+    monkeypatch.setattr(failover, "works_elsewhere", lambda: False)
+    with serving(tiny) as stage:
+        trouble.known["gpu"] = "device_lost"
+        parts: list[Cycle] = []
+        thread = threading.Thread(target=lambda: parts.append(stage.answer()), daemon=True)
+        thread.start()
+        eventually(lambda: len(trouble.opened) >= 8)
+        assert "stumbled" in stage.health.reasons("readyz")["engine"]
+        assert stage.health.reasons("livez") == {}
+        assert parts == []
+        trouble.known.clear()
+        thread.join(30)
+        assert stage.models(parts[0]) == ["tensorrt fp16"] * 3
+        assert stage.health.reasons("readyz") == {}
+        assert stage.health.notes() == {}
+        assert "engine_fallbacks_total{" not in stage.said
+
+
+def test_a_stop_is_heard_while_nothing_serves(tiny, trouble, monkeypatch):
+    monkeypatch.setattr(failover, "works_elsewhere", lambda: False)
+    with serving(tiny) as stage:
+        trouble.known["gpu"] = "device_lost"
+        give_up = threading.Event()
+        threading.Timer(0.2, give_up.set).start()
+        with pytest.raises(Abandoned):
+            stage.answer(give_up)
+
+
+def test_a_device_that_only_another_process_can_use_ends_this_one(tiny, trouble, monkeypatch):
+    monkeypatch.setattr(failover, "works_elsewhere", lambda: True)
+    with serving(tiny) as stage:
+        trouble.known["gpu"] = "device_lost"
+        with pytest.raises(InternalError, match="not in this process"):
+            stage.answer()
+
+
+def test_out_of_memory_goes_to_another_backend(tiny, trouble):
+    with serving(tiny) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
+        assert 'from="tensorrt fp16",reason="out_of_memory",to="torch fp16"' in stage.said
+        assert 'engine_memory_bytes{device="0"}' in stage.said
+
+
+def test_a_failure_that_stays_costs_three_tries_and_then_a_precision(tiny, trouble):
+    with serving(tiny) as stage:
+        trouble.known["tensorrt fp16"] = "failed"
+        assert stage.models(stage.answer()) == ["tensorrt fp32"] * 3
+        errors = 'errors_total{stage="infer",type="EngineError"} 3.0'
+        assert errors in stage.said
+
+
+def test_what_cannot_be_opened_is_passed_over_and_each_step_is_counted(tiny, trouble):
+    with serving(tiny) as stage:
+        trouble.known |= {"tensorrt fp16": "failed", "tensorrt fp32": "out_of_memory"}
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
+        assert 'from="tensorrt fp16",reason="failed",to="tensorrt fp32"} 1.0' in stage.said
+        assert 'from="tensorrt fp32",reason="out_of_memory",to="torch fp16"} 1.0' in stage.said
+
+
+def test_an_engine_on_the_processor_is_never_replaced(tiny, trouble, monkeypatch):
+    with serving(tiny, backend="onnxruntime", precision="fp32") as stage:
+        replacing = Failover(stage.scoring, stage.metrics, stage.health)
+        engine = stage.scoring.engine
+        assert not any(replacing.failed(EngineError("no"), lambda: None) for _ in range(5))
+        replacing.ensure(lambda: None)
+        assert stage.scoring.engine is engine
+        assert trouble.opened == []
