@@ -34,7 +34,8 @@ def _nothing() -> None:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the configuration asks for; see `open_engine`. ``host`` and ``gpu`` bound micro-batches on either;
-    ``cpu_fallback`` lets the processor take over from a GPU; ``progress`` hears what is built, and the share.
+    ``gpu_memory`` is the share of a GPU's memory that may be filled; ``cpu_fallback`` lets the processor take
+    over from one; ``progress`` hears what is built, and the share that is done.
     """
 
     backend: str = "auto"
@@ -45,6 +46,7 @@ class Wanted:
     contributions: bool = True
     uncalibrated: Uncalibrated = "auto"
     devices: Sequence[int] = (0,)
+    gpu_memory: float = 0.8
     cpu_fallback: bool = False
     progress: Callable[[str, float], None] | None = None
 
@@ -215,6 +217,7 @@ class Ladder:
             uncalibrated=wanted.uncalibrated,
             devices=wanted.devices,
             progress=progress,
+            gpu_memory=wanted.gpu_memory,
         )
 
     def _verify(self, engine: FusedEngine, rung: Rung, alive: Alive) -> Verdict | None:

@@ -57,7 +57,7 @@ class Verdicts:
 def reference_answers(
     bundle: Bundle, events: Batch, threads: int = 0, alive: Callable[[], None] = lambda: None
 ) -> Answers:
-    """What the reference says of the events that a bundle brings: asked once, then kept; raises EngineError."""
+    """What the reference says of the events a bundle brings: asked once, then kept; raises EngineError."""
     path = _place(f"{_digest(_VERSION, bundle.digest, BACKENDS[REFERENCE.backend].describe())}.safetensors")
     fit = bundle.calibration.get("fp32")
     thresholds = fit.thresholds if fit is not None else {}

@@ -14,7 +14,7 @@ from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.sessions import openvino
 from engines.sessions.base import Terms
-from engines.sessions.choose import AUTO, BACKENDS, Measured, candidates, choose
+from engines.sessions.choose import AUTO, BACKENDS, GPU, Measured, candidates, choose
 from tests.tiny_bundle import TOKENS, WIDTH
 
 REAL = pytest.mark.parametrize("name", AUTO)
@@ -213,6 +213,21 @@ def test_an_impossible_pin_says_what_to_set_instead(bundle: Bundle, backend: str
 
 def test_auto_never_takes_the_fake(bundle: Bundle):
     assert "fake" not in {name for name, _ in candidates(bundle, "auto", "auto")}
+
+
+def test_auto_on_a_processor_takes_no_backend_for_gpus(bundle: Bundle):
+    assert not {name for name, _ in candidates(bundle, "auto", "auto")} & set(GPU)
+
+
+def test_backends_for_gpus_are_imported_when_they_are_asked_for():
+    script = (
+        "import sys\n"
+        "from engines.sessions.choose import BACKENDS, GPU\n"
+        "assert not {f'engines.sessions.{name}' for name in GPU} & sys.modules.keys()\n"
+        "for name in GPU: print(BACKENDS[name].missing())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == len(GPU)
 
 
 def test_without_openvino_the_rest_works():
