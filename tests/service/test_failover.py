@@ -1,4 +1,4 @@
-"""An engine that fails is replaced between two tries of a cycle: nothing is lost, scores name their engine."""
+"""An engine that fails is replaced between two tries of a cycle; nothing is lost, and scores tell."""
 
 from __future__ import annotations
 
