@@ -1,47 +1,42 @@
 """A bundle's graphs at another precision, compared with those at fp32.
 
-fp16 computes in half precision, but for normalisation, softmax and reductions, whose sums need the range;
-inputs and outputs stay as they are. bf16 halves the weights on disk and leaves computing to the backend, as
-few of them have bfloat16 kernels on a CPU.
+The head stays at fp32: it is small, and the probabilities that thresholds are compared with come out of it.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
 from engines import calibration, golden
-from engines.batch import MODALITIES
+from engines.batch import MODALITIES, Batch
 from engines.bundle import GRAPHS, MANIFEST, Bundle, write_bundle
 from engines.calibration import Calibration
 from engines.engine import FusedEngine
 from engines.errors import EngineError
+from engines.precision.cast import Wanted, cast_graphs
+from engines.precision.compare import compare, inputs_of, twin
+from engines.precision.compare import Compared as OfGraph
 from engines.sessions.choose import EngineChoice
 from engines.training.watch import Watch
 
-KEPT: Final = (
-    "LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "ReduceMax", "Exp", "Log", "Pow", "Sqrt",
-    "DFT", "STFT", "CumSum", "Where", "Range",
-)  # fmt: skip
-"""Operators that stay in fp32: sums of squares and masks of -1e4 leave the range of half precision."""
-_SMALL: Final = 256
+Graphs = Mapping[str, bytes]
+_BATCHES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """``sizes``: (graph, bytes before, bytes after); ``error`` of a logit on the golden vectors, relative to
-    1 + its size.
+    1 + its size, None where there are none; ``towers``: each tower's tokens on the same rows.
     """
 
     sizes: tuple[tuple[str, int, int], ...]
-    error: float
+    error: float | None
+    towers: Mapping[str, OfGraph]
 
 
 def recast(
@@ -52,66 +47,40 @@ def recast(
     Raises EngineError where a graph cannot be cast, or gives other answers afterwards.
     """
     bundle, watch = Bundle.load(source), watch or Watch()
+    inputs = _inputs(bundle)
+    old = {name: bundle.read(bundle.graph_name(name)) for name in GRAPHS}
+    with watch.bar(f"Casting to {precision}", None):
+        made = cast_graphs([Wanted(old[m], precision, m, inputs[m]) for m in MODALITIES])
+    new = {m: graph for m, graph in zip(MODALITIES, made, strict=True) if graph != old[m]}
+    towers = {m: compare(old[m], new[m], inputs[m]) for m in new}
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "bundle"
-        shutil.copytree(bundle.folder, draft)
-        (draft / MANIFEST).unlink()
-        graphs = {name: dict(files) for name, files in bundle.manifest["graphs"].items()}
-        sizes = []
-        for name in watch.over(GRAPHS, f"casting to {precision}", len(GRAPHS)):
-            model = onnx.load_from_string(bundle.read(bundle.graph_name(name)))
-            path = draft / f"{name}.{precision}.onnx"
-            if precision == "fp32":
-                path = draft / bundle.graph_name(name)
-            onnx.save_model(cast(model, precision, name), path, save_as_external_data=False)
-            graphs[name][precision] = path.name
-            sizes.append((name, bundle.graph(name).stat().st_size, path.stat().st_size))
-        made = _sealed(draft, bundle, graphs, precision)
-        error = _error(made, precision)
+        _write(draft, bundle, precision, new)
+        shown = Path(folder) / "shown"
+        _write(shown, bundle, precision, {m: new[m] if towers[m].as_it_is else twin(new[m]) for m in new})
+        error = _error(Bundle.load(shown), precision)
         shutil.copytree(draft, out)
-    return Bundle.load(out), Compared(tuple(sizes), error)
+    sizes = tuple((name, len(old[name]), len(new.get(name, old[name]))) for name in GRAPHS)
+    return Bundle.load(out), Compared(sizes, error, towers)
 
 
-def cast(model: onnx.ModelProto, precision: str, name: str = "graph") -> onnx.ModelProto:
-    """The graph at ``precision``: fp32 (as it is), fp16 or bf16; inputs and outputs keep their types."""
-    if precision == "fp32":
-        return model
-    if precision == "bf16":
-        return _stored(model)
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-
-    try:
-        made: onnx.ModelProto = convert_float_to_float16(
-            model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *KEPT],
-            min_positive_val=1e-7, max_finite_val=6e4,
-        )  # fmt: skip
-    except Exception as error:  # what a foreign graph makes the converter raise is the converter's choice
-        raise EngineError(f"The {name} graph cannot be cast to fp16", why=str(error)[:200]) from error
-    return made
+def _inputs(bundle: Bundle) -> dict[str, list[dict[str, Any]]]:
+    """What ranges are measured on: the evaluation set, else the golden vectors; at most so many batches."""
+    events: Batch | None = bundle.evaluation
+    if events is None and bundle.golden is not None:
+        events = golden.batch_of(bundle.golden, bundle.preprocess.text.channels)
+    found = {name: [] for name in MODALITIES} if events is None else inputs_of(bundle, events)
+    return {name: own[:: max(1, -(-len(own) // _BATCHES))] for name, own in found.items()}
 
 
-def _stored(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights as bfloat16, each behind a cast back."""
-    graph = model.graph
-    casts = []
-    for weight in list(graph.initializer):
-        if weight.data_type != TensorProto.FLOAT or int(np.prod(weight.dims)) < _SMALL:
-            continue
-        bits = numpy_helper.to_array(weight).view(np.uint32)
-        rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-        own = f"{weight.name}.bf16"
-        packed = helper.make_tensor(own, TensorProto.BFLOAT16, weight.dims, rounded.tobytes(), raw=True)
-        casts.append(helper.make_node("Cast", [own], [weight.name], to=TensorProto.FLOAT))
-        graph.initializer.remove(weight)
-        graph.initializer.append(packed)
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return model
-
-
-def _sealed(draft: Path, bundle: Bundle, graphs: dict[str, Any], precision: str) -> Bundle:
+def _write(draft: Path, bundle: Bundle, precision: str, graphs: Graphs) -> Bundle:
     """What was fitted for the old graphs of a precision says nothing of the new ones."""
+    shutil.copytree(bundle.folder, draft)
+    (draft / MANIFEST).unlink()
+    files = {name: dict(own) for name, own in bundle.manifest["graphs"].items()}
+    for name, graph in graphs.items():
+        files[name][precision] = f"{name}.{precision}.onnx"
+        (draft / files[name][precision]).write_bytes(graph)
     fits = dict(bundle.calibration)
     if precision != "fp32":
         base = fits.get("fp32") or Calibration.identity(len(bundle.labels))
@@ -125,13 +94,13 @@ def _sealed(draft: Path, bundle: Bundle, graphs: dict[str, Any], precision: str)
         synthetic=bundle.synthetic,
         width=bundle.width,
         tokens={name: int(manifest["tokens"][name]) for name in MODALITIES},
-        graphs=graphs,
+        graphs=files,
         licence=manifest["licence"],
         provenance={**manifest["provenance"], f"exported at {precision}": f"from {bundle.digest}"},
     )
 
 
-def _error(bundle: Bundle, precision: str) -> float:
+def _error(bundle: Bundle, precision: str) -> float | None:
     engine = FusedEngine(
         bundle, EngineChoice("onnxruntime", precision), contributions=False, uncalibrated="warn"
     )
@@ -145,4 +114,4 @@ def _error(bundle: Bundle, precision: str) -> float:
             f"The graphs give other answers at {precision}", where=bundle.name,
             why=f"a logit is off by {error:.2g}, more than {limit:.2g}", remedy="Use another precision",
         )  # fmt: skip
-    return 0.0 if error is None else error
+    return error

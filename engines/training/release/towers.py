@@ -19,7 +19,7 @@ from engines.training.text import rows
 from engines.training.text.fit import Judged
 from engines.training.text.learn import BAG_TOKENS, ENCODER_TOKENS, WIDTH
 
-ENCODER: Final = 0.65
+ENCODER: Final = 0.8
 """The encoders' share in what they say together with the bag."""
 
 

