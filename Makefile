@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later; what else is missing is installed (apt, when root) or named.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench peers cost starter clean constraints
+.PHONY: help demo test lint bench peers cost starter trt-signatures clean constraints
 
 VENV := .venv
 # Tests that train run in a process of their own, apart from those that raise signals and kill.
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.serving ## Real Kafka, sample events, a live table (ARGS="--events 40 --json" for machines)
 	@.ci/need java mvn >&2
@@ -42,6 +42,10 @@ starter: $(VENV)/.pictures ## The bundles that ship, from labelled posts to mode
 	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make starter DATA=folder" >&2; exit 64; }
 	@.ci/need emoji java mvn
 	@$(BIN)/python -m engines.training.release --data "$(DATA)" --judge tests/everyday $(ARGS)
+
+trt-signatures: $(VENV)/.dev ## The interfaces of TensorRT and CUDA that tests check against, from the real packages
+	@.ci/need cc
+	@$(BIN)/python tests/engines/tensorrt/snapshot.py $(ARGS)
 
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -52,7 +53,7 @@ def test_why_there_is_no_device_and_what_to_do(knobs: dict[str, Any], why: str, 
 def test_devices_that_the_environment_hides(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     del gpu
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(NoDevice, match="CUDA_VISIBLE_DEVICES is '', which shows none.*Unset it"):
+    with pytest.raises(NoDevice, match=r"CUDA_VISIBLE_DEVICES is '', which shows none.*Unset it"):
         cuda.devices()
 
 
@@ -95,14 +96,17 @@ def test_the_real_bindings_on_this_machine() -> None:
     pytest.importorskip("cuda.bindings.runtime")
     runtime.cache_clear()
     try:
-        assert all(device.memory > 0 for device in cuda.devices())
+        said = [device.name for device in cuda.devices()]
     except NoDevice as error:
-        assert error.why
-        assert error.remedy
+        said = [error.why, error.remedy]
+    assert all(said)
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:
-    code = "import sys, engines.cuda, engines.tensorrt.api; print([m for m in sys.modules if m[:4] in ('cuda', 'tens')])"
+    code = (
+        "import sys, engines.cuda, engines.tensorrt.api\n"
+        "print([name for name in sys.modules if name.startswith(('cuda', 'tensorrt'))])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
@@ -144,15 +148,20 @@ def test_a_graph_copies_what_lies_there_when_it_is_launched(gpu: Machine) -> Non
 def test_a_stream_waits_for_an_event_of_another(gpu: Machine) -> None:
     gpu.copy_seconds = 0.05
     rows = np.full(64, 7, np.int32)
-    with Stream() as one, Stream() as other, Event() as event:
-        with DeviceBuffer(256) as buffer, Pinned(256) as source, Pinned(256) as target:
-            source.view((64,), np.int32)[:] = rows
-            cuda.copy_in(buffer.address, source.address, 256, one)
-            event.record(one)
-            other.after(event)
-            cuda.copy_out(target.address, buffer.address, 256, other)
-            other.wait()
-            assert (target.view((64,), np.int32) == rows).all()
+    with (
+        Stream() as one,
+        Stream() as other,
+        Event() as event,
+        DeviceBuffer(256) as buffer,
+        Pinned(512) as both,
+    ):
+        both.view((64,), np.int32)[:] = rows
+        cuda.copy_in(buffer.address, both.address, 256, one)
+        event.record(one)
+        other.after(event)
+        cuda.copy_out(both.address + 256, buffer.address, 256, other)
+        other.wait()
+        assert (both.view((64,), np.int32, 256) == rows).all()
 
 
 def test_time_between_events(gpu: Machine) -> None:
@@ -260,9 +269,10 @@ def test_pinned_memory_is_there_as_long_as_its_views_are_used(gpu: Machine) -> N
 
 
 def test_a_process_of_its_own_finds_the_stand_ins() -> None:
-    code = "from engines import cuda; from engines.tensorrt import api; print(cuda.devices()[0].name, api.load().version)"
-    import os
-
+    code = (
+        "from engines import cuda; from engines.tensorrt import api\n"
+        "print(cuda.devices()[0].name, api.load().version)"
+    )
     env = os.environ | environment(tensorrt="11.2.1.2", gpus=[{"name": "NVIDIA L4", "capability": [8, 9]}])
     assert (
         subprocess.check_output([sys.executable, "-c", code], text=True, env=env).strip()
