@@ -1,0 +1,66 @@
+"""One process at a time: a lock that ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+_POLL: Final = 0.1
+_REMIND: Final = 60.0
+
+
+@contextmanager
+def locked(folder: int, name: str, waiting: Callable[[int, float], None]) -> Iterator[None]:
+    """Hold the lock file `name` of a folder; raises OSError where it can't be made.
+
+    `waiting` hears who holds it (a process id, 0 where unknown) and for how many seconds it was waited.
+    """
+    fd = _acquired(folder, name, waiting)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)  # before it is let go: who waits sees that it is gone
+        os.close(fd)
+
+
+def _acquired(folder: int, name: str, waiting: Callable[[int, float], None]) -> int:
+    begun = time.monotonic()
+    told = -_REMIND
+    while True:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is(folder, name, fd):
+                os.pwrite(fd, f"{os.getpid():<20}".encode(), 0)
+                return fd
+        except BlockingIOError:
+            waited = time.monotonic() - begun
+            if waited - told >= _REMIND:
+                waiting(_holder(fd), waited)
+                told = waited
+            time.sleep(_POLL)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is(folder: int, name: str, fd: int) -> bool:
+    """Whether the name still stands for the open file."""
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return about.st_ino == os.fstat(fd).st_ino
+
+
+def _holder(fd: int) -> int:
+    try:
+        return int(os.pread(fd, 20, 0) or b"0")
+    except ValueError:
+        return 0
