@@ -24,8 +24,8 @@ from engines.preprocess.spec import TextSpec
 from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
 from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, padded
-from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.held import MARKED, PUBLIC, Shares, divided, labelled
+from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.rows import Row, Table, joined, table
 from engines.training.text.starts import Start, bge, minilm, package
 from engines.training.work import Work
