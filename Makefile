@@ -53,7 +53,7 @@ clean: ## Remove the environment and everything built (the Kafka jars stay in th
 
 constraints: $(VENV)/.pictures ## Write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude setuptools \
-	  | grep -viE '^(nvidia-|cuda-|triton=)'; } > constraints.new && mv constraints.new constraints.txt
+	  | grep -viE '^(nvidia-[cn]|cuda-|triton=)'; } > constraints.new && mv constraints.new constraints.txt
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || .ci/need python

@@ -19,8 +19,8 @@ from engines.calibration import Calibration
 from engines.engine import FusedEngine
 from engines.errors import EngineError
 from engines.precision.cast import Wanted, cast_graphs
-from engines.precision.compare import compare, inputs_of, twin
 from engines.precision.compare import Compared as OfGraph
+from engines.precision.compare import compare, inputs_of, twin
 from engines.sessions.choose import EngineChoice
 from engines.training.watch import Watch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,13 @@ from service.cli.bundle_options import (
     data_argument,
     data_options,
     made,
-    needs_training,
     out_argument,
     read_events,
     threads_option,
     watch,
 )
 from service.cli.console import emit, json_option, progress, say, table, teach
-from service.errors import Exit
+from service.errors import ConfigError, Exit
 
 _precision = click.option(
     "--precision", default="fp32", show_default=True, metavar="NAME", help="The precision to measure at."
@@ -150,30 +150,50 @@ def calibrate(
 @click.command(
     help=teach(
         "Write a bundle's graphs at another precision too, and compare their answers with those at fp32.",
-        ("tidegate bundle export mine half --precision fp16", "half the bytes, computed in half precision"),
+        ("tidegate bundle export mine half --precision bf16", "for GPUs: half the bytes, the range of fp32"),
         (
-            "tidegate bundle export mine small --precision bf16",
-            "half the bytes, computed as the backend likes",
+            "tidegate bundle export mine eighth --precision fp8",
+            "attention and layers in 8 bits, measured once",
         ),
     )
 )
 @bundle_argument
 @out_argument
 @click.option(
-    "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), required=True, help="Of the graphs."
-)
+    "--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp8", "int8"]), required=True,
+    help="Of the graphs.",
+)  # fmt: skip
 @json_option
 def export(source: str, out: Path, precision: str, as_json: bool) -> int:
     """Cast the graphs of a bundle."""
     absent(out)
-    needs_training()
+    _needs_quantise()
     from engines.training.casting import recast
 
     bundle, compared = recast(source, precision, out, watch())
     if not as_json:
         table(("graph", "bytes at fp32", f"at {precision}"), compared.sizes)
-        say(f"Largest difference on the golden vectors: {compared.error:.2g} of a logit.")
+        table(
+            ("tower", "largest error of a token", "root mean square", "run as it is"),
+            [
+                (name, f"{x.largest:.2g}", f"{x.typical:.2g}", "yes" if x.as_it_is else "no, in fp32 rounded")
+                for name, x in compared.towers.items()
+            ],
+        )
+        if compared.error is not None:
+            say(f"Largest difference on the golden vectors: {compared.error:.2g} of a logit.")
         if precision not in bundle.precisions:
             say(f"It is not calibrated for {precision}: `tidegate bundle calibrate` does that.")
-    made(bundle, out, as_json, error=compared.error)
+    towers = {name: asdict(each) for name, each in compared.towers.items()}
+    made(bundle, out, as_json, error=compared.error, towers=towers)
     return Exit.OK
+
+
+def _needs_quantise() -> None:
+    from engines.precision.cast import missing
+
+    lost = missing()
+    if lost is not None:
+        raise ConfigError(
+            "This needs packages that are not installed", why=lost, remedy="pip install 'tidegate[quantise]'"
+        )

@@ -1,0 +1,102 @@
+"""Tiny graphs with what the shipped ones hold: byte weights, masks, attention, spectra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+WIDTH, WORDS = 8, 11
+Node = tuple[str, list[str], str, dict[str, Any]]
+
+
+def model(
+    nodes: list[Node], constants: dict[str, np.ndarray], inputs: dict[str, tuple[int, list[Any]]], last: str,
+    dims: list[Any],
+) -> ModelProto:  # fmt: skip
+    made = [
+        helper.make_node(op, taken, [gives], name=f"{op}_{gives}", **more) for op, taken, gives, more in nodes
+    ]
+    graph = helper.make_graph(
+        made,
+        "tiny",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, dims)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def encoder(mask: float = float("-inf")) -> ModelProto:
+    """Byte rows looked up, one attention over what is no padding, byte layers, a norm: ids → tokens."""
+    random = np.random.default_rng(3)
+
+    def layer(name: str, taken: str) -> list[Node]:
+        return [
+            ("Cast", [f"{name}.bytes"], f"{name}.wide", {"to": TensorProto.FLOAT}),
+            ("MatMul", [taken, f"{name}.wide"], f"{name}.raw", {}),
+            ("Mul", [f"{name}.raw", f"{name}.scale"], name, {}),
+        ]
+
+    nodes: list[Node] = [
+        ("Gather", ["table", "ids"], "rows", {}),
+        ("Cast", ["rows"], "float_rows", {"to": TensorProto.FLOAT}),
+        ("Mul", ["float_rows", "rows.scale"], "x", {}),
+        *layer("query", "x"),
+        *layer("key", "x"),
+        *layer("value", "x"),
+        ("Transpose", ["key"], "turned", {"perm": [0, 2, 1]}),
+        ("MatMul", ["query", "turned"], "scores", {}),
+        ("Equal", ["ids", "nothing"], "padding", {}),
+        ("Unsqueeze", ["padding", "middle"], "hidden", {}),
+        ("Where", ["hidden", "far", "scores"], "masked", {}),
+        ("Softmax", ["masked"], "shares", {"axis": -1}),
+        ("MatMul", ["shares", "value"], "seen", {}),
+        *layer("out", "seen"),
+        ("Add", ["x", "out"], "sum", {}),
+        ("LayerNormalization", ["sum", "gain", "shift"], "tokens", {"axis": -1}),
+    ]
+    constants = {
+        "table": random.integers(-127, 128, (WORDS, WIDTH)).astype(np.int8),
+        "rows.scale": np.full(WIDTH, 0.02, np.float32),
+        "nothing": np.array(0, np.int32),
+        "middle": np.array([1]),
+        "far": np.array(mask, np.float32),
+        "gain": np.ones(WIDTH, np.float32),
+        "shift": np.zeros(WIDTH, np.float32),
+    }
+    for name in ("query", "key", "value", "out"):
+        constants[f"{name}.bytes"] = random.integers(-127, 128, (WIDTH, WIDTH)).astype(np.int8)
+        constants[f"{name}.scale"] = random.uniform(0.002, 0.004, WIDTH).astype(np.float32)
+    return model(nodes, constants, {"ids": (TensorProto.INT32, ["rows", "length"])}, "tokens",
+                 ["rows", "length", WIDTH])  # fmt: skip
+
+
+def spectrum() -> ModelProto:
+    """The logarithm of energies far beyond half precision, then a layer: samples → tokens."""
+    random = np.random.default_rng(5)
+    nodes: list[Node] = [
+        ("MatMul", ["samples", "waves"], "amplitudes", {}),
+        ("Mul", ["amplitudes", "amplitudes"], "energies", {}),
+        ("Add", ["energies", "least"], "positive", {}),
+        ("Log", ["positive"], "levels", {}),
+        ("MatMul", ["levels", "weights"], "tokens", {}),
+    ]
+    constants = {
+        "waves": random.normal(0, 1, (32, 16)).astype(np.float32),
+        "least": np.array(1e-10, np.float32),
+        "weights": random.normal(0, 0.1, (16, WIDTH)).astype(np.float32),
+    }
+    return model(nodes, constants, {"samples": (TensorProto.FLOAT, ["rows", 32])}, "tokens", ["rows", WIDTH])
+
+
+def ids(rows: int = 4) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    table = random.integers(1, WORDS, (rows, 5)).astype(np.int32)
+    table[::2, 3:] = 0
+    return {"ids": table}
+
+
+def samples(rows: int = 4) -> dict[str, np.ndarray]:
+    return {"samples": np.random.default_rng(2).normal(0, 3000, (rows, 32)).astype(np.float32)}
