@@ -96,6 +96,7 @@ def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = 
         contributions=settings.contributions,
         uncalibrated=settings.uncalibrated,
         devices=_devices(settings),
+        gpu_memory=settings.gpu_memory,
         cpu_fallback=settings.cpu_fallback,
         progress=progress,
     )

@@ -80,9 +80,15 @@ class Inference:
     def _infer(self, cycle: Cycle, waited: float, give_up: threading.Event) -> Inferred:
         assert cycle.preparation is not None, "Inferred before it was prepared. This is a bug."
         self._fail.reach("infer", cycle.preparation.records)
+
+        def alive() -> None:
+            self._alive()
+            if give_up.is_set():  # building an engine takes minutes
+                raise Abandoned
+
         while True:
             try:
-                self._failover.ensure(self._alive)
+                self._failover.ensure(alive)
                 # What crashed an earlier try may have been the explaining: the score must not hang on it.
                 seconds, explain = cycle.preparation.seconds + waited, not cycle.careful
                 inferred = self._scoring.infer(cycle.prepared, seconds, self._alive, explain=explain)
@@ -90,7 +96,7 @@ class Inference:
                 self._metrics.errors.labels("infer", type(error).__name__).inc()
                 news = self._health.trouble("engine", error.what)
                 self._alive()
-                if self._failover.failed(error, self._alive):
+                if self._failover.failed(error, alive):
                     continue
                 if news:
                     log.error("the engine fails, trying again until it works: %s", error)

@@ -21,6 +21,7 @@ Show = Callable[[str, float], None]
 Bars = Callable[[], AbstractContextManager[Show]]
 Made = TypeVar("Made")
 
+THREAD: Final = "engine-start"
 EVERY_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.1
 LEAVE_SECONDS: Final = 1.0
@@ -54,22 +55,27 @@ class DaemonStart(Start):
         self._health, self._asked, self._bars = health, asked, bars
         self._show: Show = self._tell
         self._told = -EVERY_SECONDS
+        self._starting = False
         self._lock = threading.Lock()
 
     def run(self, work: Callable[[], Made]) -> Made:
         """What `work` makes; raises what it raises, and Stopped as soon as the daemon is asked to end."""
         future: Future[Made] = Future()
-        thread = threading.Thread(target=_work, args=(work, future), daemon=True, name="engine-start")
+        thread = threading.Thread(target=_work, args=(work, future), daemon=True, name=THREAD)
         with self._bars() if self._bars else nullcontext(self._tell) as self._show:
+            self._starting = True
             thread.start()
             while not wait([future], LOOK_SECONDS).done:
                 if self._asked.is_set():
                     raise Stopped
+        self._starting, self._show = False, self._tell
         return future.result()
 
     def progress(self, what: str, share: float) -> None:
-        """So much of something is built."""
-        self._health.starting(f"building {what}: {share:.0%}")
+        """So much of something is built; raises Stopped, which ends a build, where nobody waits for it."""
+        if self._starting and self._asked.is_set():
+            raise Stopped
+        self._health.starting(f"{what}, {share:.0%}")
         self._show(what, share)
 
     def _tell(self, what: str, share: float) -> None:
@@ -77,7 +83,7 @@ class DaemonStart(Start):
             if time.monotonic() - self._told < EVERY_SECONDS:
                 return
             self._told = time.monotonic()
-        log.info("building an engine", extra={"fields": {"what": what, "done": f"{share:.0%}"}})
+        log.info("an engine is being made ready", extra={"fields": {"what": what, "done": f"{share:.0%}"}})
 
 
 def leave() -> None:
@@ -87,7 +93,7 @@ def leave() -> None:
     """
     log.info("stopped before the start was over: nothing was read")
     for thread in threading.enumerate():
-        if thread.name == "engine-start":
+        if thread.name == THREAD:
             thread.join(LEAVE_SECONDS)
             if thread.is_alive():
                 logging.shutdown()

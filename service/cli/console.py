@@ -123,9 +123,10 @@ def bars() -> Iterator[Callable[[str, float], None]]:
     with Progress(*columns, console=err(), transient=True) as bar:
 
         def show(what: str, share: float) -> None:
-            if what not in shown:
-                shown[what] = bar.add_task(what, total=1.0)
-            bar.update(shown[what], completed=share)
+            thing = what.partition(":")[0]  # after it: how it is being made just now
+            if thing not in shown:
+                shown[thing] = bar.add_task(thing, total=1.0)
+            bar.update(shown[thing], completed=share, description=what)
 
         yield show
 
