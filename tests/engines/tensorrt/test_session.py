@@ -1,0 +1,362 @@
+"""A tower on plans answers as on ONNX Runtime, from any number of threads, within its memory; or says why."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.bundle import GRAPHS, Bundle
+from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
+from engines.planner import Budget
+from engines.sessions import onnxruntime, tensorrt
+from engines.sessions.base import Arrays, Terms
+from engines.tensorrt.buckets import pieces
+from engines.tensorrt.pool import MOST, ROOMS, Room
+from engines.tensorrt.session import TensorRTSession
+from engines.tensorrt.store import PlanStore
+from tests.standin import Gpu, Machine
+from tests.tiny_bundle import SIDE, TOKENS, WIDTH
+
+BUDGET = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
+Opener = Callable[..., TensorRTSession]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PlanStore:
+    return PlanStore(tmp_path / "plans")
+
+
+@pytest.fixture
+def opened(gpu: Machine, bundle: Bundle, store: PlanStore) -> Iterator[Opener]:
+    """Opens towers; at the end each gives everything back."""
+    found: list[TensorRTSession] = []
+
+    def open_(tower: str = "text", graphs: bool = True, **terms: object) -> TensorRTSession:
+        own = Terms(**{"budget": BUDGET, **terms})
+        found.append(tensorrt.opened(bundle, tower, "fp32", own, store=store, graphs=graphs))
+        return found[-1]
+
+    yield open_
+    for session in found:
+        session.close()
+    gc.collect()  # errors that tests have caught hold on to frames
+    if gpu.sticky is None:
+        assert not +gpu.live, gpu.live
+        assert gpu.held() == gpu.held("pinned") == 0
+        assert all(room.take(1) for room in ROOMS.values())
+        for room in ROOMS.values():
+            room.give()
+
+
+def inputs(tower: str, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng((seed, rows))
+    if tower == "text":
+        return {"ids": random.integers(1, 500, (rows, int(random.integers(1, 65))), dtype=np.int32)}
+    if tower == "image":
+        return {"pixels": random.integers(0, 256, (rows, SIDE, SIDE, 3), dtype=np.uint8)}
+    if tower == "audio":
+        longest = int(random.integers(500, 32_000))
+        samples = random.normal(0, 3000, (rows, longest)).astype(np.float32)
+        return {"samples": samples, "lengths": np.full(rows, longest, np.int32)}
+    slots = {m: random.normal(size=(rows, k, WIDTH)).astype(np.float32) for m, k in TOKENS.items()}
+    return slots | {"presence": random.integers(0, 2, (rows, 3)).astype(np.float32)}
+
+
+def agree(bundle: Bundle, tower: str, given: Arrays, answer: Arrays) -> None:
+    wanted = onnxruntime.OnnxRuntimeSession(bundle, tower, "fp32", Terms()).run(given)
+    assert answer.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(answer[name], value, atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("tower", GRAPHS)
+def test_any_number_of_rows_is_answered_as_on_onnx_runtime(opened: Opener, bundle: Bundle, tower: str):
+    session = opened(tower)
+    for seed, rows in enumerate((1, 7, 2, 64, 3, 5, 64, 1)):  # small after large: nothing of it may be left
+        given = inputs(tower, rows, seed)
+        agree(bundle, tower, given, session.run(given))
+
+
+@pytest.mark.parametrize("version", ["10.6.0", "10.15.1", "11.4.0"])
+def test_every_release_serves_every_bucket(opened: Opener, gpu: Machine, bundle: Bundle, version: str):
+    gpu.tensorrt = version
+    session = opened("text")
+    for rows, length in ((1, 1), (1, 64), (9, 16), (16, 16), (4, 64), (8, 32)):
+        given = {"ids": np.random.default_rng(rows).integers(1, 500, (rows, length), dtype=np.int32)}
+        agree(bundle, "text", given, session.run(given))
+
+
+def test_the_outputs_of_a_micro_batch_are_one_array(opened: Opener):
+    answer = opened("head").run(inputs("head", 9))
+    first = answer["sentiment"].base
+    assert first is not None
+    assert all(value.base is first for value in answer.values())
+
+
+def test_an_answer_is_not_overwritten_by_the_next(opened: Opener):
+    session = opened("head")
+    first = session.run(inputs("head", 4))["sentiment"]
+    kept = first.copy()
+    for seed in range(1, 9):
+        session.run(inputs("head", 4, seed))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_no_rows_launch_nothing(opened: Opener, gpu: Machine):
+    session = opened("image")
+    answer = session.run(inputs("image", 0))
+    assert answer["tokens"].shape == (0, TOKENS["image"], WIDTH)
+    assert gpu.calls["enqueue"] == gpu.calls["cudaGraphLaunch"] == session.slots == 0
+
+
+def test_a_graph_is_captured_once_for_a_slot_and_replayed(opened: Opener, gpu: Machine):
+    session = opened("image")
+    for seed in range(20):
+        session.run(inputs("image", 3, seed))
+    assert session.slots == 1
+    assert gpu.calls["cudaStreamBeginCapture"] == gpu.calls["cudaGraphInstantiate"] == 1
+    assert gpu.calls["cudaGraphLaunch"] == 20
+
+
+def test_without_graphs_every_run_is_launched(opened: Opener, gpu: Machine, bundle: Bundle):
+    session = opened("image", graphs=False)
+    agree(bundle, "image", inputs("image", 3), session.run(inputs("image", 3)))
+    assert gpu.calls["cudaStreamBeginCapture"] == gpu.calls["cudaGraphLaunch"] == 0
+
+
+def test_where_capturing_fails_it_is_said_once_and_served_without(
+    opened: Opener, gpu: Machine, bundle: Bundle, caplog: pytest.LogCaptureFixture
+):
+    gpu.fail("cudaStreamEndCapture", "cudaErrorStreamCaptureInvalidated")
+    session = opened("image")
+    with caplog.at_level(logging.WARNING):
+        for rows in (1, 3, 16, 2):
+            agree(bundle, "image", inputs("image", rows), session.run(inputs("image", rows)))
+    assert gpu.calls["cudaStreamBeginCapture"] > 1
+    assert [r.message.split(",")[0] for r in caplog.records] == ["served without CUDA graphs"]
+
+
+@pytest.mark.parametrize("tower", GRAPHS)
+def test_eight_threads_at_once_get_their_own_answers(opened: Opener, bundle: Bundle, tower: str):
+    session = opened(tower)
+    work = [inputs(tower, rows, seed) for seed in range(12) for rows in (1, 2, 5, 16)]
+    with ThreadPoolExecutor(8) as pool:
+        for given, answer in zip(work, pool.map(session.run, work), strict=True):
+            agree(bundle, tower, given, answer)
+
+
+def test_micro_batches_overlap_and_a_bucket_has_no_more_slots_than_lanes(opened: Opener, gpu: Machine):
+    gpu.run_seconds = 0.01
+    session = opened("image")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(session.run, [inputs("image", 16, seed) for seed in range(24)]))
+    assert session.slots == 3
+    assert 1 < gpu.most_at_once <= 3
+
+
+def test_waiting_lets_go_of_the_interpreter(opened: Opener, gpu: Machine):
+    session = opened("image")
+    session.run(inputs("image", 1))
+    gpu.run_seconds = 0.2
+    running = threading.Thread(target=session.run, args=(inputs("image", 1),))
+    running.start()
+    steps = 0
+    while running.is_alive():
+        steps += 1
+    running.join()
+    assert steps > 100
+
+
+def test_larger_than_the_largest_bucket_is_cut(opened: Opener, bundle: Bundle):
+    session = opened("image")
+    given = inputs("image", 3 * BUDGET.image_rows + 5)
+    assert len(pieces(session._buckets, len(given["pixels"]), {})) > 3
+    agree(bundle, "image", given, session.run(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (
+            {"ids": np.zeros((2, 3, 4), np.int32)},
+            r"ids is int32 \[2, 3, 4\] instead of int32 \[rows, length\]",
+        ),
+        ({"ids": np.zeros((2, 3), np.float32)}, "ids is float32"),
+        ({"words": np.zeros((2, 3), np.int32)}, "ids is missing"),
+        ({"ids": np.ones((2, 4096), np.int32)}, "so large an input: length 4096"),
+    ],
+)
+def test_what_the_graph_does_not_take_is_an_engine_error(opened: Opener, given: Arrays, why: str):
+    with pytest.raises(EngineError, match=why):
+        opened("text").run(given)
+
+
+def test_inputs_of_unequal_rows_are_refused(opened: Opener):
+    given = inputs("head", 3) | {"presence": np.ones((2, 3), np.float32)}
+    with pytest.raises(EngineError, match="as many rows"):
+        opened("head").run(given)
+
+
+def test_several_gpus_take_turns(opened: Opener, gpu: Machine, bundle: Bundle):
+    gpu.gpus = [Gpu(), Gpu(uuid=bytes(16))]
+    session = opened("image", devices=(0, 1))
+    for seed in range(6):
+        agree(bundle, "image", inputs("image", 4, seed), session.run(inputs("image", 4, seed)))
+    assert len(gpu.built) == 1  # of one model: one plan serves both
+    assert set(session.memory) == {0, 1}
+    assert session.slots == 2
+    assert {piece.device for piece in gpu.pieces.values() if piece.kind == "device"} == {0, 1}
+
+
+def test_gpus_of_two_models_have_plans_of_their_own(opened: Opener, gpu: Machine, bundle: Bundle):
+    gpu.gpus = [Gpu(), Gpu("NVIDIA L4", (8, 9), 24 << 30)]
+    session = opened("image", devices=(0, 1))
+    assert len(gpu.built) == 2
+    for seed in range(4):
+        agree(bundle, "image", inputs("image", 4, seed), session.run(inputs("image", 4, seed)))
+
+
+def test_a_gpu_that_is_not_there_is_refused(opened: Opener):
+    with pytest.raises(NoDevice, match="device 3"):
+        opened("image", devices=(0, 3))
+
+
+def test_memory_is_what_is_held(opened: Opener, gpu: Machine):
+    session = opened("image")
+    for rows in (1, 16):
+        session.run(inputs("image", rows))
+        assert session.memory == {0: gpu.held()}
+
+
+def test_memory_stays_within_its_share(opened: Opener, gpu: Machine, bundle: Bundle):
+    session = opened("image", gpu_memory=0.5)
+    session.run(inputs("image", 1))
+    gpu.gpus[0].memory = int(gpu.held() * 2.6)  # room for little more than there is
+    gpu.run_seconds = 0.005
+    work = [inputs("image", rows, seed) for seed in range(8) for rows in (1, 4)]
+    with ThreadPoolExecutor(4) as pool:
+        for given, answer in zip(work, pool.map(session.run, work), strict=True):
+            agree(bundle, "image", given, answer)
+    assert gpu.held() <= gpu.gpus[0].memory / 2
+
+
+def test_slots_of_seldom_buckets_make_room(
+    opened: Opener, gpu: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(ROOMS, 0, Room(2))
+    session = opened("text")
+    for seed in range(30):
+        given = inputs("text", 1 + seed % 8, seed)
+        agree(bundle, "text", given, session.run(given))
+    assert session.slots == 2
+
+
+def test_every_tower_gets_a_slot_however_many_others_have(monkeypatch: pytest.MonkeyPatch):
+    room = Room()
+    assert all(room.take(k) for k in range(MOST))
+    assert not room.take(5)
+    assert room.take(0)
+
+
+def test_out_of_memory_halves_the_batch(
+    opened: Opener, gpu: Machine, bundle: Bundle, caplog: pytest.LogCaptureFixture
+):
+    session = opened("image")
+    given = inputs("image", 16)
+    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation", times=1)
+    agree(bundle, "image", given, session.run(given))
+    assert max(bucket.rows for bucket in session._buckets) <= 8
+    assert "smaller micro-batches" in caplog.text
+
+
+def test_out_of_memory_gives_slots_back_first(opened: Opener, gpu: Machine, bundle: Bundle):
+    session = opened("image")
+    session.run(inputs("image", 1))
+    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation", times=1)
+    agree(bundle, "image", inputs("image", 16), session.run(inputs("image", 16)))
+    assert session.slots == 1
+    assert max(bucket.rows for bucket in session._buckets) == 16
+
+
+def test_out_of_memory_to_the_end_is_raised(opened: Opener, gpu: Machine):
+    session = opened("image")
+    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation")
+    with pytest.raises(OutOfMemory) as caught:
+        session.run(inputs("image", 16))
+    assert "engine.gpu_memory" in caught.value.remedy
+    gpu.failures.clear()
+    session.run(inputs("image", 16))  # memory came back: it serves again
+
+
+def test_a_lost_gpu_ends_the_session_for_everybody(opened: Opener, gpu: Machine):
+    session = opened("image")
+    session.run(inputs("image", 16))
+    gpu.run_seconds = 0.02
+    gpu.fail("cudaGraphLaunch", "cudaErrorLaunchFailure", after=3)
+
+    def run(seed: int) -> str:
+        try:
+            session.run(inputs("image", 16, seed))
+        except DeviceLost as error:
+            gpu.lose()
+            return error.what
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(run, range(16)))
+    assert 8 < sum(map(bool, answers)) < 16
+    gpu.failures.clear()
+    calls = gpu.calls.copy()
+    with pytest.raises(DeviceLost):
+        session.run(inputs("image", 16))
+    assert gpu.calls == calls  # not even tried
+
+
+def test_a_gpu_that_falls_off_the_bus_is_lost(opened: Opener, gpu: Machine):
+    session = opened("image")
+    session.run(inputs("image", 2))
+    gpu.lose("cudaErrorECCUncorrectable")
+    with pytest.raises(DeviceLost):
+        session.run(inputs("image", 2))
+    with pytest.raises(DeviceLost):
+        session.run(inputs("image", 2))
+
+
+def test_a_run_that_tensorrt_refuses_says_why(opened: Opener, gpu: Machine, bundle: Bundle):
+    session = opened("image", graphs=False)
+    session.run(inputs("image", 2))
+    gpu.run_error = "Error Code 1: Myelin (no kernel)"
+    with pytest.raises(EngineError, match="no kernel"):
+        session.run(inputs("image", 2))
+    gpu.run_error = None
+    agree(bundle, "image", inputs("image", 2), session.run(inputs("image", 2)))
+
+
+def test_a_closed_session_runs_no_more(opened: Opener):
+    session = opened("image")
+    session.run(inputs("image", 2))
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(inputs("image", 2))
+
+
+def test_nothing_leaks_over_a_thousand_micro_batches(opened: Opener, gpu: Machine):
+    session = opened("text")
+    random = np.random.default_rng(0)
+    shapes = [(int(random.integers(1, 33)), int(random.integers(1, 65))) for _ in range(40)]
+    work = [{"ids": np.ones(shape, np.int32)} for shape in shapes]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(25):
+            list(pool.map(session.run, work))
+    slots = session.slots
+    assert 0 < slots <= 3 * len(session._buckets)
+    assert +gpu.live == {"engines": 1, "streams": slots, "events": slots, "graphs": slots}
+    assert gpu.calls["cudaStreamBeginCapture"] == slots
+    assert session.memory == {0: gpu.held()}
