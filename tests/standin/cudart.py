@@ -75,7 +75,8 @@ class _Stream:
         self.captor: int | None = None
         self.mode = cudaStreamCaptureMode.cudaStreamCaptureModeGlobal
         self.broken = False
-        threading.Thread(target=self._run, daemon=True, name="standin-stream").start()
+        self.thread = threading.Thread(target=self._run, daemon=True, name="standin-stream")
+        self.thread.start()
 
     def put(self, work: Work) -> None:
         (self.work.put if self.written is None else self.written.append)(work)
@@ -83,7 +84,8 @@ class _Stream:
     def drain(self) -> None:
         done = threading.Event()
         self.work.put(done.set)
-        done.wait()
+        while not done.wait(0.02) and self.thread.is_alive():
+            pass  # it may have been given back meanwhile
 
     def _run(self) -> None:
         while (work := self.work.get()) is not None:
