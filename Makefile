@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later; what else is missing is installed (apt, when root) or named.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench peers cost starter trt-signatures clean constraints
+.PHONY: help demo test lint bench peers cost starter gpu-check trt-signatures clean constraints
 
 VENV := .venv
 # Tests that train run in a process of their own, apart from those that raise signals and kill.
@@ -46,6 +46,11 @@ starter: $(VENV)/.pictures ## The bundles that ship, from labelled posts to mode
 trt-signatures: $(VENV)/.dev ## The interfaces of TensorRT and CUDA that tests check against, from the real packages
 	@.ci/need cc
 	@$(BIN)/python tests/engines/tensorrt/snapshot.py $(ARGS)
+
+# On the host's own Python: it brings torch with CUDA, TensorRT and what else tests/gpu/__main__.py names.
+GPU_PYTHON ?= python3
+gpu-check: ## What only a GPU can tell, in parts that a cut run takes up again (PART=name, LIMIT=seconds)
+	@$(GPU_PYTHON) -m tests.gpu $(addprefix --part ,$(PART)) $(addprefix --limit ,$(LIMIT)) $(ARGS)
 
 clean: ## Remove the environment and everything built (the Kafka jars stay in the user's cache)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache

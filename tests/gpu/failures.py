@@ -1,0 +1,113 @@
+"""What goes wrong on the real thing: plans that are spoilt, memory that is gone, another version's plan."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from engines import cuda
+from engines.bundle import Bundle
+from engines.errors import EngineError, OutOfMemory
+from engines.sessions.tensorrt import opened
+from engines.tensorrt.buckets import Bucket
+from engines.tensorrt.build import built
+from engines.tensorrt.signature import Signature
+from engines.tensorrt.store import PlanStore
+from engines.throughput import inputs_of
+from tests.gpu.ground import Ground
+from tests.gpu.results import Check, holds
+
+GIB = 1 << 30
+
+
+def measure(ground: Ground) -> None:
+    """The part `failures`, on the image tower of the edge bundle at fp32, which builds fast."""
+    bundle = Bundle.load("edge")
+    folder = ground.work / "failures"
+    shutil.rmtree(folder, ignore_errors=True)
+    said: list[str] = []
+    store = PlanStore(folder, say=said.append)
+    inputs = _inputs(bundle)
+    with ground.checking("a plan is built"):
+        session = opened(bundle, "image", "fp32", ground.terms(1), store=store)
+        want = session.run(inputs)["tokens"]
+        session.close()
+        ground.tell(holds("a plan is built and runs", bool(np.isfinite(want).all())))
+        _spoilt(ground, bundle, store, folder, inputs, want, said)
+        _signed_rubbish(ground, bundle, store, inputs, want)
+        _other_version(ground, bundle, store)
+        _memory(ground, bundle, store, inputs, want)
+
+
+def _spoilt(ground, bundle, store, folder: Path, inputs, want, said: list[str]) -> None:
+    check = "a plan with a changed byte is put aside, and built anew"
+    with ground.checking(check):
+        biggest = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+        data = bytearray(biggest.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        biggest.write_bytes(data)
+        before = len(said)
+        session = opened(bundle, "image", "fp32", ground.terms(1), store=store)
+        got = session.run(inputs)["tokens"]
+        session.close()
+        told = "; ".join(said[before:])[:300] or "it said nothing"
+        ground.tell(holds(check, len(said) > before and bool(np.allclose(got, want, atol=1e-3)), told))
+
+
+def _signed_rubbish(ground, bundle, store, inputs, want) -> None:
+    check = "a signed plan that TensorRT does not take is built anew"
+    with ground.checking(check):
+        plans = built(bundle, "image", "fp32", ground.terms(1), cuda.devices()[0], store)
+        kept = plans.stored[0]
+        store.put(kept.key, kept.plan[: len(kept.plan) // 2], kept.facts)
+        session = opened(bundle, "image", "fp32", ground.terms(1), store=store)
+        got = session.run(inputs)["tokens"]
+        session.close()
+        ground.tell(holds(check, bool(np.allclose(got, want, atol=1e-3))))
+
+
+def _other_version(ground, bundle, store) -> None:
+    check = "a plan of another TensorRT is not taken, and why is said"
+    with ground.checking(check):
+        plans = built(bundle, "image", "fp32", ground.terms(1), cuda.devices()[0], store)
+        other = replace(plans.stored[0].key, tensorrt="9.9.9")
+        why = store.why_not(other)
+        ground.tell(holds(check, store.get(other) is None and "9.9.9" in why, why[:300]))
+
+
+def _memory(ground, bundle, store, inputs, want) -> None:
+    check = "with the device's memory taken by another: out of memory is said"
+    with ground.checking(check), ExitStack() as hog:
+        while True:
+            free, _ = cuda.memory()
+            size = free - (64 << 20)
+            if size < (16 << 20):
+                break
+            try:
+                hog.enter_context(cuda.DeviceBuffer(min(size, 4 * GIB)))
+            except OutOfMemory:
+                break
+        try:
+            session = opened(bundle, "image", "fp32", ground.terms(1), store=store)
+            session.run(inputs)
+            session.close()
+            ground.tell(Check(check, "it still ran", verdict="noted", reason="64 MiB were enough for it"))
+        except OutOfMemory as error:
+            ground.tell(holds(check, True, str(error)[:300]))
+        except EngineError as error:
+            ground.tell(holds(check, False, f"as another error: {error}"[:300]))
+    check = "once the memory is given back it serves again"
+    with ground.checking(check):
+        session = opened(bundle, "image", "fp32", ground.terms(1), store=store)
+        got = session.run(inputs)["tokens"]
+        session.close()
+        ground.tell(holds(check, bool(np.allclose(got, want, atol=1e-3))))
+
+
+def _inputs(bundle: Bundle):
+    signature = Signature.of(bundle.read(bundle.graph_name("image")))
+    return inputs_of(signature, Bucket(2), bundle.preprocess)

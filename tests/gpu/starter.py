@@ -1,0 +1,102 @@
+"""The bundles that ship: built, loaded, verified and run at each precision; and what they decide."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from engines.batch import Batch, Example
+from engines.bundle import Bundle
+from engines.calibration import equivalent
+from engines.engine import EngineChoice, FusedEngine
+from engines.errors import EngineError
+from engines.evaluation import events_of
+from engines.verdicts import reference_answers
+from engines.verify import BOUND, verify
+from tests.gpu.ground import Ground
+from tests.gpu.results import Check, at_most, holds, not_measured
+
+
+def measure(ground: Ground, precision: str) -> None:
+    """The part `starter-PRECISION`: as an operator's daemon opens it, plans in the user's own store."""
+    for name in ground.shipped():
+        bundle = Bundle.load(name)
+        check = f"{name} {precision}: build, load, verify, run"
+        with ground.checking(check):
+            begun = time.monotonic()
+            engine = opened(ground, bundle, precision)
+            try:
+                built = time.monotonic() - begun
+                engine.warm_up()
+                events = mixed(bundle, 16)
+                answer = engine.infer(events)
+                told = (
+                    f"{built:.0f} s to build or find; {sum(engine.memory.values()) / 1e6:.0f} MB on the GPU"
+                )
+                ground.tell(holds(check, bool(np.isfinite(answer.unimodal[0]).any()), told))
+            finally:
+                engine.close()
+
+
+def decide(ground: Ground) -> None:
+    """The part `decisions`: what share of decisions differs from fp32 on ONNX Runtime."""
+    for name in ground.shipped():
+        bundle = Bundle.load(name)
+        found = events_of(bundle)
+        if found is None:
+            ground.tell(not_measured(f"{name}: flipped decisions", "the bundle brings no events"))
+            continue
+        events, whole = found
+        want = reference_answers(bundle, events)
+        for precision in ("fp32", *ground.precisions) if not ground.small else ("fp32",):
+            check = f"{name} {precision}: flipped decisions"
+            with ground.checking(check, f"≤ {BOUND:.1%}"):
+                engine = opened(ground, bundle, precision)
+                try:
+                    verdict = verify(want, engine, events)
+                finally:
+                    engine.close()
+                if not verdict.enough:
+                    ground.tell(not_measured(check, str(verdict), f"≤ {BOUND:.1%}"))
+                    continue
+                told = f"{verdict}, on {'the evaluation set' if whole else 'the golden vectors'}"
+                share = float("inf") if verdict.nan else verdict.share
+                ground.tell(at_most(check, share, BOUND, told, "{:.3%}"))
+                worst = sorted(verdict.by_label.items(), key=lambda own: -own[1].flipped)[:5]
+                labels = "; ".join(f"{label} {own.flipped}/{own.decisions}" for label, own in worst)
+                ground.tell(Check(f"{name} {precision}: most flipped", labels))
+
+
+def opened(ground: Ground, bundle: Bundle, precision: str, backend: str = "tensorrt") -> FusedEngine:
+    """The engine with fp32's calibration, as the ladder opens it before it verifies; raises EngineError."""
+    fits = equivalent(bundle.calibration, precision)
+    return FusedEngine(
+        replace(bundle, calibration=fits), EngineChoice(backend, precision), budget=ground.budget,
+        uncalibrated="warn",
+    )  # fmt: skip
+
+
+def mixed(bundle: Bundle, count: int, seed: int = 0) -> Batch:
+    """Events of every mix of modalities and of all lengths."""
+    random, spec = np.random.default_rng(seed), bundle.preprocess
+    examples = []
+    for k in range(count):
+        presence = k % 7 + 1
+        length = int(random.integers(1, spec.text.max_tokens + 1))
+        samples = int(random.integers(400, spec.audio.samples + 1))
+        pixels = random.integers(0, 256, (spec.image.height, spec.image.width, 3), np.uint8)
+        sound = random.integers(-9000, 9000, samples, np.int16)
+        text = tuple(random.integers(1, size, length, np.int32) for size in spec.text.sizes)
+        examples.append(
+            Example(
+                text if presence & 1 else None,
+                [pixels] if presence & 2 else [],
+                [sound] if presence & 4 else [],
+            )
+        )
+    return Batch.of(examples)
+
+
+__all__ = ["EngineError", "decide", "measure", "mixed", "opened"]

@@ -1,0 +1,176 @@
+"""`make gpu-check` resumes, keeps what a crash leaves, stops in time, and takes no rehearsal for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gpu.parts import MOST, Part, parts
+from tests.gpu.results import Check, Results, Writer, at_least, at_most, folder_for, not_measured, table
+from tests.gpu.running import Plan, run_all
+from tests.gpu.soak import growth
+
+ROOT = Path(__file__).parents[1]
+ABSENT = (
+    "pydantic", "kafka", "librosa", "orjson", "soundfile", "soxr", "openvino", "rich", "crc32c", "lz4",
+    "zstandard", "snappy", "sklearn", "service",
+)  # fmt: skip
+"""What such a host lacks."""
+
+
+def part(name: str, seconds: int = 10) -> Part:
+    return Part(name, seconds, lambda ground: None)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(Results(tmp_path / "results"), tmp_path / "work", cuda=False, small=True, machine="x")
+
+
+class Starts:
+    """Starts parts by noting them; how each ends can be said."""
+
+    def __init__(self, **ends: str) -> None:
+        self.ends, self.names = ends, []
+
+    def __call__(self, one: Part, plan: Plan, seconds: float) -> str:
+        self.names.append(one.name)
+        Writer(plan.results.draft(one.name))(Check("found", "1"))
+        return self.ends.get(one.name, "done")
+
+
+def test_a_part_with_a_result_is_not_run_again_unless_it_is_named(plan: Plan):
+    wanted = [part("a"), part("b")]
+    assert run_all(wanted[:1], plan, Starts()) == []
+    starts = Starts()
+    run_all(wanted, plan, starts)
+    assert starts.names == ["b"]
+    run_all(wanted[:1], plan, starts, again=True)
+    assert starts.names == ["b", "a"]
+
+
+def test_a_part_that_crashed_keeps_what_it_found_and_says_that_it_crashed(plan: Plan):
+    run_all([part("a"), part("b")], plan, Starts(a="signal SIGKILL"))
+    first, second = plan.results.read(["a", "b"])
+    assert [one.verdict for one in first.checks] == ["noted", "fail"]
+    assert "SIGKILL" in first.checks[-1].reason
+    assert second.ended == "done"
+
+
+def test_the_line_that_was_being_written_is_left_out(plan: Plan):
+    Writer(plan.results.draft("a"))(Check("whole", "1"))
+    with plan.results.draft("a").open("a") as file:
+        file.write('{"check": "half')
+    assert [one.check for one in plan.results.close("a", "done", 1.0).checks] == ["whole"]
+
+
+def test_no_part_begins_that_may_not_end_in_time(plan: Plan):
+    limited = Plan(plan.results, plan.work, False, True, "x", limit=60)
+    starts = Starts()
+    assert run_all([part("long", 400), part("short", 20)], limited, starts) == ["long"]
+    assert starts.names == ["short"]
+
+
+def test_what_the_limit_cut_off_has_no_result_and_what_overran_by_itself_has(plan: Plan):
+    limited = Plan(plan.results, plan.work, False, True, "x", limit=60)
+    assert run_all([part("a")], limited, Starts(a="out of time")) == ["a"]
+    assert not plan.results.has("a")
+    assert run_all([part("a")], plan, Starts(a="out of time")) == []
+    assert plan.results.read(["a"])[0].checks[-1].verdict == "fail"
+
+
+def test_every_part_fits_its_time_and_every_name_is_a_file_name():
+    for small in (False, True):
+        for name, one in parts(small).items():
+            assert one.seconds <= MOST <= 480
+            assert name.replace("-", "").isalnum()
+    assert {"environment", "bert-fp8", "decisions", "soak-1", "soak-2", "failures"} <= parts(False).keys()
+
+
+def test_checks_pass_and_fail_by_their_bars():
+    assert at_least("x", 0.8, 0.8).verdict == "pass"
+    assert at_least("x", 0.79, 0.8).verdict == "fail"
+    assert at_most("x", 0.001, 0.001).verdict == "pass"
+    assert at_most("x", float("inf"), 0.001).verdict == "fail"
+    assert at_most("x", float("nan"), 0.001).verdict == "fail"
+    assert not_measured("x", "no\nsuch").reason == "no such"
+
+
+def test_the_table_names_what_is_missing_and_says_where_it_is_only_a_rehearsal(plan: Plan):
+    Writer(plan.results.draft("a"))(Check("ratio | x", "0.9", "≥ 0.8", "pass", "of 2\nlines"))
+    plan.results.close("a", "done", 3.0)
+    page = table(plan.results.read(["a", "b"]), ["a", "b"], "GPU checks", rehearsal=True)
+    assert "| a | ratio / x | 0.9 | ≥ 0.8 | pass | of 2 lines |" in page
+    assert "| b | | | | not measured | this part has not run yet |" in page
+    assert "1 pass, 0 fail" in page
+    assert "no figure here is a measurement" in page
+    assert "rehearsal" not in table([], [], "GPU checks", rehearsal=False)
+
+
+def test_a_later_call_goes_on_with_the_folder_of_its_device_that_lacks_parts(tmp_path: Path):
+    device, names = "NVIDIA H100 80GB HBM3", ["a", "b"]
+    first = folder_for(tmp_path, device, names, "2026-01-02")
+    assert first.name == "2026-01-02-nvidia-h100-80gb-hbm3"
+    Results(first).close("a", "done", 1.0)
+    assert folder_for(tmp_path, device, names, "2026-01-03") == first
+    assert folder_for(tmp_path, "NVIDIA H200", names, "2026-01-03").name == "2026-01-03-nvidia-h200"
+    Results(first).close("b", "done", 1.0)
+    assert folder_for(tmp_path, device, names, "2026-01-03").name.startswith("2026-01-03")
+
+
+def test_memory_that_grows_is_told_from_memory_that_settles():
+    settles = [(t, min(t, 10) * 1000) for t in range(100)]
+    grows = [(t, t * 1000) for t in range(100)]
+    assert growth(settles, 100) == 0
+    assert growth(grows, 100) > 50_000
+    assert growth([(0.0, 5)], 100) == 0
+
+
+def test_it_needs_nothing_that_such_a_host_lacks():
+    modules = [f"tests.gpu.{path.stem}" for path in (ROOT / "tests" / "gpu").glob("[a-z]*.py")]
+    modules += ["engines.training.importing", "engines.training.casting", "engines.ladder", "tests.standin"]
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))\n"
+        f"from importlib import import_module\n"
+        f"for name in {modules!r}: import_module(name)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+
+
+def test_a_part_runs_here_as_a_rehearsal(tmp_path: Path):
+    told = check("--device", "cpu", "--small", "--part", "environment", "--results", str(tmp_path))
+    assert told.returncode == 0, told.stderr
+    found = json.loads((tmp_path / "environment.json").read_text("utf-8"))
+    assert found["ended"] == "done"
+    assert "TensorRT" in [one["check"] for one in found["checks"]]
+    assert "rehearsal" in next(tmp_path.glob("*.md")).read_text("utf-8")
+
+
+def test_a_processor_only_rehearses():
+    assert "add --small" in check("--device", "cpu").stderr
+
+
+def test_a_part_that_is_none_is_refused():
+    told = check("--device", "cpu", "--small", "--part", "nothing")
+    assert told.returncode == 64
+    assert "environment" in told.stderr
+
+
+def test_without_a_gpu_it_says_what_to_do(tmp_path: Path):
+    told = check("--results", str(tmp_path), CUDA_VISIBLE_DEVICES="")
+    assert told.returncode == 69
+    assert "--small" in told.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.gpu", *arguments],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
