@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
@@ -19,6 +18,8 @@ from engines.sessions.host import cache_folder
 from service.assembly import engine_of
 from service.config import Settings
 from service.deadletter import HEADER_BYTES
+from service.diagnosis import Result, of_error
+from service.doctor_gpu import BUILD, gpu, unbuilt
 from service.errors import Exit, TidegateError
 from service.findings import Finding
 from service.kafka.admin import Facts, Topic, admin, preflight
@@ -29,17 +30,6 @@ SECONDS: Final = 20.0
 SCORE_BYTES: Final = 16 << 10
 """A score of many labels and items takes about this much."""
 CACHE_BYTES: Final = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One check's outcome; `exit_code` counts where it failed."""
-
-    name: str
-    state: Literal["PASS", "WARN", "FAIL"]
-    detail: str
-    remedy: str = ""
-    exit_code: Exit = Exit.OK
 
 
 Check = Callable[[Settings], Iterable[Result]]
@@ -88,17 +78,12 @@ def _run(name: str, check: Check, settings: Settings, found: dict[str, list[Resu
     try:
         results = list(check(settings))
     except TidegateError as error:
-        results = [_failed(name, error, error.exit_code)]
+        results = [of_error(name, error, code=error.exit_code)]
     except EngineError as error:
-        results = [_failed(name, error, Exit.CONFIG)]
+        results = [of_error(name, error)]
     except Exception as error:  # noqa: BLE001 - one check's bug must not hide what the others found
         results = [Result(name, "FAIL", f"{type(error).__name__}: {error}", "Report this", Exit.INTERNAL)]
     found[name] = results
-
-
-def _failed(name: str, error: TidegateError | EngineError, code: Exit) -> Result:
-    detail = ": ".join(part for part in (error.what, error.where, error.why) if part)
-    return Result(name, "FAIL", detail, error.remedy, code)
 
 
 def _client(settings: Settings) -> Iterator[Result]:
@@ -160,9 +145,12 @@ def _alter(settings: Settings, topic: Topic, pair: str) -> str:
 
 
 def _engine(settings: Settings) -> Iterator[Result]:
-    engine = engine_of(Bundle.load(settings.bundle), settings.engine)
+    bundle = Bundle.load(settings.bundle)
+    if unbuilt(settings.engine, bundle):
+        yield Result("engine", "WARN", "not tried: its plans are to be built", BUILD.format(bundle.name))
+        return
+    engine = engine_of(bundle, settings.engine)
     try:
-        engine.warm_up()
         info = engine.info
         detail = f"{info.bundle} {info.version} scores its golden examples on {info.engine} {info.precision}"
         yield Result("engine", "PASS", detail)
@@ -210,6 +198,7 @@ def _http(settings: Settings) -> Iterator[Result]:
 CHECKS: Final[dict[str, Check]] = {
     "client": _client,
     "cluster": _cluster,
+    "gpu": gpu,
     "engine": _engine,
     "cache": _cache,
     "http": _http,

@@ -15,7 +15,7 @@ from service.errors import ConfigError, Exit
 from service.findings import Finding, Refused
 
 if TYPE_CHECKING:
-    from service.doctor import Result
+    from service.diagnosis import Result
 
 COLOURS_OF: Final = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 

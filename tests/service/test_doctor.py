@@ -12,7 +12,8 @@ import pytest
 
 from engines.calibration import Calibration, dump
 from service.cli.main import run
-from service.doctor import Result, doctor, exit_code, replication
+from service.diagnosis import Result
+from service.doctor import doctor, exit_code, replication
 from service.errors import Exit
 from service.kafka.admin import Facts, Topic
 from service.load import load

@@ -1,0 +1,167 @@
+"""Doctor's look at GPUs: driver, devices, libraries, plans. One quiet line where none is meant or there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from engines import cuda
+from engines.bundle import GRAPHS, Bundle
+from engines.device import Device
+from engines.errors import EngineError
+from engines.sessions.choose import GPU, on_gpu
+from engines.tensorrt import api
+from engines.tensorrt.store import PlanStore
+from service.config import EngineSettings, Settings
+from service.diagnosis import Result, State, of_error
+from service.errors import Exit
+
+NAME: Final = "gpu"
+DRIVER: Final = Path("/proc/driver/nvidia/version")
+GIB: Final = 1 << 30
+BUILD: Final = "Build them: tidegate engine build {}"
+DEVICES: Final = "Set engine.devices to numbers that are listed here"
+
+
+def gpu(settings: Settings) -> Iterator[Result]:
+    """The GPU section; raises EngineError or ConfigError for what the engine's own check tells as well."""
+    engine = settings.engine
+    if engine.backend not in ("auto", *GPU):
+        yield Result(NAME, "PASS", f"not asked for: engine.backend is {engine.backend}")
+        return
+    try:
+        found = cuda.devices()
+    except EngineError as error:
+        yield _absent(engine, error)
+        return
+    yield from _devices(engine, found)
+    yield from _libraries(engine)
+    used = [each for each in found if engine.devices == "all" or each.index in engine.devices]
+    if engine.backend != "torch" and api.missing() is None:
+        bundle = Bundle.load(settings.bundle)
+        for device in {each.name: each for each in used}.values():  # those of one model share their plans
+            yield _plans(engine, bundle, device)
+
+
+def _absent(engine: EngineSettings, error: EngineError) -> Result:
+    if engine.backend in GPU:
+        return of_error(NAME, error)
+    if DRIVER.exists():  # somebody meant it to be used
+        return of_error(NAME, error, "WARN")
+    return Result(NAME, "PASS", "none here: the processor runs the bundle")
+
+
+def _devices(engine: EngineSettings, found: list[Device]) -> Iterator[Result]:
+    for device in found:
+        if engine.devices == "all" or device.index in engine.devices:
+            yield _device(engine, device)
+    there = {device.index for device in found}
+    if engine.devices != "all" and (lacking := sorted(set(engine.devices) - there)):
+        listed = ", ".join(f"{each.index} ({each.name})" for each in found)
+        detail = f"engine.devices names {', '.join(map(str, lacking))}; there are {listed}"
+        yield Result(NAME, "FAIL", detail, DEVICES, Exit.CONFIG)
+
+
+def _device(engine: EngineSettings, device: Device) -> Result:
+    major, minor = device.capability
+    told = f"{device.index}: {device.name}, compute capability {major}.{minor}, driver {device.driver}"
+    try:
+        free, total = cuda.memory(device.index)
+    except EngineError as error:
+        return of_error(NAME, error)
+    told += f", {free / GIB:.1f} of {total / GIB:.1f} GiB free"
+    if free < engine.gpu_memory * total:
+        return Result(NAME, "WARN", told, "End what else holds its memory, or lower engine.gpu_memory")
+    return Result(NAME, "PASS", told)
+
+
+def _libraries(engine: EngineSettings) -> Iterator[Result]:
+    bindings = f"cuda-bindings {_version('cuda-bindings')}"
+    torch, torch_works = _torch()
+    try:
+        release = api.load().version
+    except EngineError as error:
+        needed = engine.backend == "tensorrt" or (engine.backend == "auto" and not torch_works)
+        yield of_error("tensorrt", error, "FAIL" if engine.backend == "tensorrt" else _state(not needed))
+    else:
+        detail = f"TensorRT {release}, library and bindings of one version, {bindings}"
+        yield Result("tensorrt", "PASS", detail)
+    if engine.backend == "torch" and not torch_works:
+        remedy = "Install a torch that is built for CUDA, or set engine.backend to tensorrt"
+        yield Result("torch", "FAIL", torch, remedy, Exit.CONFIG)
+    else:
+        yield Result("torch", "PASS", torch)
+
+
+def _state(good: bool) -> State:
+    return "PASS" if good else "WARN"
+
+
+def _torch() -> tuple[str, bool]:
+    """What there is of torch, and whether it computes on a GPU."""
+    if find_spec("torch") is None:
+        return "not installed: only needed where TensorRT is not", False
+    try:
+        import torch
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"torch does not load: {str(error)[:200]}", False
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA", False
+    works = torch.cuda.is_available()
+    told = "which sees the GPU" if works else "which sees no GPU"
+    return f"torch {torch.__version__} for CUDA {torch.version.cuda}, {told}", works
+
+
+def _plans(engine: EngineSettings, bundle: Bundle, device: Device) -> Result:
+    store = PlanStore(engine.plans)
+    if problem := store.problem():
+        return Result("plans", "WARN", problem, "Set engine.plans to a folder that only you can read")
+    there = planned(bundle, store, device)
+    wanted = [precision for _, precision in on_gpu(bundle, "tensorrt", engine.precision)[0]]
+    whole = [p for p in wanted if there.get(p, set()) >= set(GRAPHS)]
+    where = f"{bundle.name} on {device.name}"
+    if whole:
+        return Result("plans", "PASS", f"{where}: built at {', '.join(whole)}")
+    remedy = BUILD.format(bundle.name)
+    if not engine.build:
+        detail = f"{where}: none, and engine.build is false"
+        return Result("plans", "FAIL", detail, remedy, Exit.CONFIG)
+    detail = f"{where}: to be built; `tidegate run` does so first, which takes minutes"
+    return Result("plans", "WARN", detail, remedy)
+
+
+def unbuilt(engine: EngineSettings, bundle: Bundle) -> bool:
+    """Whether opening the engine would build plans first, which takes longer than doctor may."""
+    pairs = on_gpu(bundle, engine.backend, engine.precision)[0] if engine.backend in ("auto", *GPU) else []
+    if not pairs or pairs[0][0] != "tensorrt":
+        return False
+    store, precision = PlanStore(engine.plans), pairs[0][1]
+    used = [each for each in cuda.devices() if engine.devices == "all" or each.index in engine.devices]
+    return any(planned(bundle, store, each).get(precision, set()) < set(GRAPHS) for each in used)
+
+
+def planned(bundle: Bundle, store: PlanStore, device: Device) -> dict[str, set[str]]:
+    """By precision, the towers of a bundle that have plans for a device and this TensorRT."""
+    found: dict[str, set[str]] = {}
+    release = api.load().version
+    for entry in store.list():
+        key = entry.key
+        if key is None or key.tower not in GRAPHS:
+            continue
+        if (key.device, key.driver_major, key.tensorrt) != (device.name, device.driver, release):
+            continue
+        graph = bundle.read(bundle.graph_name(key.tower, key.precision))
+        if hashlib.sha256(graph).hexdigest() == key.graph:
+            found.setdefault(key.precision, set()).add(key.tower)
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
