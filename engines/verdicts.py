@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,12 @@ from engines.verify import Answers, Verdict, answers
 
 REFERENCE: Final = EngineChoice("onnxruntime", "fp32")
 """What every other engine is compared with."""
-_VERSION: Final = "1"
 
 
 def facts_of(bundle: Bundle, backend: str, precision: str) -> str:
-    """A digest of all that decides a verdict: bundle, backend with its version, precision, GPUs, driver."""
+    """A digest of all that decides a verdict: bundle, precision, GPUs, driver, and every version."""
     described = [BACKENDS[name].describe() for name in (backend, REFERENCE.backend)]
-    return _digest(_VERSION, bundle.digest, backend, precision, *described, *_devices())
+    return _digest(_version(), bundle.digest, backend, precision, *described, *_devices())
 
 
 class Verdicts:
@@ -58,7 +58,7 @@ def reference_answers(
     bundle: Bundle, events: Batch, threads: int = 0, alive: Callable[[], None] = lambda: None
 ) -> Answers:
     """What the reference says of the events a bundle brings: asked once, then kept; raises EngineError."""
-    path = _place(f"{_digest(_VERSION, bundle.digest, BACKENDS[REFERENCE.backend].describe())}.safetensors")
+    path = _place(f"{_digest(_version(), bundle.digest, BACKENDS[REFERENCE.backend].describe())}.safetensors")
     fit = bundle.calibration.get("fp32")
     thresholds = fit.thresholds if fit is not None else {}
     try:
@@ -76,6 +76,13 @@ def reference_answers(
     columns = {"sentiment": made.sentiment, "moderation": made.moderation}
     _write(path, save_safetensors({name: np.ascontiguousarray(own) for name, own in columns.items()}))
     return made
+
+
+def _version() -> str:
+    try:
+        return version("tidegate")
+    except PackageNotFoundError:
+        return ""
 
 
 def _devices() -> list[str]:
