@@ -25,7 +25,7 @@ from engines.combine import combinations
 from engines.errors import BundleError
 from engines.head import Head
 from engines.planner import Budget
-from engines.preprocess.spec import Preprocess
+from engines.preprocess.spec import CODE_POINTS, Preprocess
 from engines.sessions.base import Arrays, Session, Terms
 from engines.sessions.choose import BACKENDS
 from engines.towers import Towers
@@ -91,6 +91,7 @@ def parse(tensors: Tensors, preprocess: Preprocess, labels: int) -> Evaluation:
     channels = [_rows(tensors, name) for name in text.channels]
     for name, own, size in zip(text.channels, channels, text.sizes, strict=True):
         ids = tensors[name]
+        size = size if len(text.files) < 2 else CODE_POINTS  # of several tokenizers only the smallest is known
         if len(own) != len(channels[0]) or (ids.size and not (ids.min() > 0 and ids.max() < size)):
             raise _bad(f"{name} must hold ids from 1 to {size - 1}, for as many texts as {text.channels[0]}")
     if len(pixels) and pixels.shape[1:] != (image.height, image.width, 3):

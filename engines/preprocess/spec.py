@@ -68,7 +68,7 @@ class TextSpec:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many ids there are in each channel."""
+        """How many ids there are in each channel; of several tokenizers, as many as the smallest has."""
         special = {"words": HASHES, "chars": CODE_POINTS}
         return tuple(special.get(channel, self.vocabulary) for channel in self.channels)
 
