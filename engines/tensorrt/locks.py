@@ -28,6 +28,20 @@ def locked(folder: int, name: str, waiting: Callable[[int, float], None]) -> Ite
         os.close(fd)
 
 
+def clear(folder: int) -> None:
+    """Remove lock files that nobody holds: processes that were killed leave them."""
+    for entry in os.scandir(folder):
+        if entry.name.endswith(".lock"):
+            with suppress(OSError):
+                fd = os.open(entry.name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if _is(folder, entry.name, fd):
+                        os.unlink(entry.name, dir_fd=folder)
+                finally:
+                    os.close(fd)
+
+
 def _acquired(folder: int, name: str, waiting: Callable[[int, float], None]) -> int:
     begun = time.monotonic()
     told = -_REMIND

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from engines.errors import EngineError
 
@@ -33,6 +33,8 @@ REASONS: Final = {
     "key": "it was made for something else",
 }
 """Why a file is not used, by the word that its name gets when it is put aside."""
+
+Depth = Literal["header", "check", "payload"]
 
 _MAGIC: Final = b"TIDEGPL1"
 _HEAD: Final = struct.Struct(">8s8sI32s")
@@ -80,8 +82,11 @@ def open_folder(folder: Path, create: bool, say: Callable[[str], None]) -> int:
     return fd
 
 
-def read(folder: int, name: str, secret: bytes | None, payload: bool = True) -> Signed:
-    """A file's header and payload, verified first; raises Refused, or OSError where there is none."""
+def read(folder: int, name: str, secret: bytes | None, depth: Depth = "payload") -> Signed:
+    """A file's header and payload, verified first; raises Refused, or OSError where there is none.
+
+    Not so deep: the header alone, or the payload checked but not given, so that it takes no memory.
+    """
     try:
         fd = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=folder)
     except OSError as error:
@@ -91,7 +96,7 @@ def read(folder: int, name: str, secret: bytes | None, payload: bool = True) -> 
     try:
         about = os.fstat(fd)
         try:
-            found = _verified(fd, about, secret, payload)
+            found = _verified(fd, about, secret, depth)
             if found.header["name"] != name:
                 raise Refused("key")
             return found
@@ -176,7 +181,7 @@ def _own(folder: Path, fd: int, say: Callable[[str], None]) -> None:
         say(f"others had rights to {folder}: they are taken away")
 
 
-def _verified(fd: int, about: os.stat_result, secret: bytes | None, payload: bool) -> Signed:
+def _verified(fd: int, about: os.stat_result, secret: bytes | None, depth: Depth) -> Signed:
     if not stat.S_ISREG(about.st_mode):
         raise Refused("link")
     if about.st_uid != os.geteuid():
@@ -197,12 +202,13 @@ def _verified(fd: int, about: os.stat_result, secret: bytes | None, payload: boo
     header = json.loads(text)
     if about.st_size != _HEAD.size + length + header["bytes"]:
         raise Refused("truncated")
-    if not payload:
-        return Signed(header, b"")
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        found = file.readall()
-    if hashlib.sha256(found).hexdigest() != header["sha256"]:
-        raise Refused("content")
+    found = b""
+    if depth != "header":
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            found = file.readall() if depth == "payload" else b""
+            digest = hashlib.sha256(found) if depth == "payload" else hashlib.file_digest(file, "sha256")
+        if digest.hexdigest() != header["sha256"]:
+            raise Refused("content")
     return Signed(header, found)
 
 
@@ -218,9 +224,11 @@ def _replace(folder: int, name: str, parts: tuple[bytes, ...]) -> None:
             os.fsync(fd)
         os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        os.unlink(draft, dir_fd=folder)
+        with suppress(OSError):
+            os.unlink(draft, dir_fd=folder)
         raise
-    os.fsync(folder)
+    with suppress(OSError):  # not every file system can
+        os.fsync(folder)
 
 
 def _tag(secret: bytes, text: bytes) -> bytes:

@@ -17,8 +17,8 @@ from engines.errors import EngineError
 from engines.sessions.host import cache_folder
 from engines.tensorrt import signed
 from engines.tensorrt.key import PlanKey, differences
-from engines.tensorrt.locks import locked
-from engines.tensorrt.signed import REASONS, Refused, Signed, StoreError, sweep, unkept
+from engines.tensorrt.locks import clear, locked
+from engines.tensorrt.signed import REASONS, Depth, Refused, Signed, StoreError, sweep, unkept
 
 __all__ = ["Entry", "PlanStore", "StoreError", "Stored", "stale_for"]
 
@@ -135,7 +135,7 @@ class PlanStore:
 
     def why_not(self, key: PlanKey) -> str:
         """Why there is no plan under a key: what differs in the one that comes closest."""
-        keys = [entry.key for entry in self._entries(deep=False) if entry.key and entry.kind == "plan"]
+        keys = [entry.key for entry in self._entries("header") if entry.key and entry.kind == "plan"]
         told = [differences(own, key) for own in keys if own.tower == key.tower]
         if not told:
             return f"no {key.tower} plan was built yet"
@@ -143,8 +143,8 @@ class PlanStore:
         return f"the closest has {', '.join(closest)}" if closest else "there is one"
 
     def list(self) -> tuple[Entry, ...]:
-        """Every plan, timing cache and refused file, newest first, verified in full; raises StoreError."""
-        return self._entries(deep=True)
+        """Every plan, and every refused file, newest first, verified in full; raises StoreError."""
+        return tuple(entry for entry in self._entries("check") if entry.kind != "timings")
 
     def prune(
         self,
@@ -157,7 +157,7 @@ class PlanStore:
         Gives what went; raises StoreError.
         """
         gone = []
-        for entry in self._entries(deep=True):
+        for entry in self._entries("check"):
             old = keep_days is not None and entry.idle > keep_days * _DAY
             other = stale is not None and entry.key is not None and stale(entry.key)
             if everything or old or other or entry.problem:
@@ -171,6 +171,7 @@ class PlanStore:
                 gone.append(entry)
         with suppress(OSError), self._opened(create=False) as fd:
             sweep(fd, ".", _DAY)
+            clear(fd)
         return tuple(gone)
 
     def _get(self, name: str, what: str) -> Signed | None:
@@ -222,19 +223,19 @@ class PlanStore:
                 name = aside
         self._say(f"{what} is not used, and is built anew: {refused} ({self.folder / name})")
 
-    def _entries(self, deep: bool) -> tuple[Entry, ...]:
+    def _entries(self, depth: Depth) -> tuple[Entry, ...]:
         try:
             with self._opened(create=False) as fd:
                 secret = self._secret(fd, make=False)
                 names = [each.name for each in os.scandir(fd) if each.name.rpartition(".")[2] in _KINDS]
-                found = [self._entry(fd, name, secret, deep) for name in names]
+                found = [self._entry(fd, name, secret, depth) for name in names]
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise unkept(self.folder, error, "listed") from error
         return tuple(sorted((entry for entry in found if entry), key=lambda entry: entry.age))
 
-    def _entry(self, fd: int, name: str, secret: bytes, deep: bool) -> Entry | None:
+    def _entry(self, fd: int, name: str, secret: bytes, depth: Depth) -> Entry | None:
         try:
             about = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:  # another process has just pruned it
@@ -246,7 +247,7 @@ class PlanStore:
             problem = REASONS.get(name.split(".")[1], "it was put aside")
         else:
             try:
-                found = signed.read(fd, name, secret, payload=deep)
+                found = signed.read(fd, name, secret, depth)
                 key, facts, written = _key(found, name), found.header["facts"], found.header["written"]
                 problem = "" if key else REASONS["key"]
             except Refused as refused:

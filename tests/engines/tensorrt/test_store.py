@@ -327,7 +327,7 @@ def test_the_list_tells_keys_sizes_ages_and_problems(store: PlanStore):
     assert 0 <= good.age < 600
     bad = found[f"{OTHER.digest}.plan"]
     assert (bad.key, bad.problem) == (None, signed.REASONS["content"])
-    assert found[f"{KEY.builder}.timings"].kind == "timings"
+    assert f"{KEY.builder}.timings" not in found, "a timing cache is no plan"
     assert path.exists(), "listing moves nothing"
     store.get(OTHER)
     assert [entry.kind for entry in store.list() if entry.problem] == ["refused"]
@@ -348,8 +348,24 @@ def test_pruning_takes_what_is_old_stale_or_refused_and_says_so(store: PlanStore
     store.get(KEY)
     assert [entry.kind for entry in store.prune()] == ["refused"]
     store.put(KEY, PLAN, {})
-    assert [entry.key for entry in store.prune(everything=True)] == [KEY]
+    store.keep_timings(KEY, b"timings")
+    gone = store.prune(everything=True)
+    assert {(entry.key, entry.kind) for entry in gone} == {(KEY, "plan"), (KEY, "timings")}
     assert store.list() == ()
+    assert store.timings(KEY) is None
+
+
+def test_pruning_removes_locks_and_drafts_that_nobody_holds(store: PlanStore):
+    store.put(KEY, PLAN, {})
+    left = [store.folder / name for name in ("dead.lock", ".dead.plan.1.draft", ".new.plan.1.draft")]
+    for path in left:
+        path.touch()
+    old = time.time() - 2 * 86_400
+    os.utime(left[1], (old, old))
+    with store.building(OTHER):
+        assert store.prune() == ()
+        assert (store.folder / f"{OTHER.digest}.lock").exists()
+    assert [path.exists() for path in left] == [False, False, True]
 
 
 def test_a_plan_that_is_used_does_not_grow_old(store: PlanStore):
