@@ -1,0 +1,195 @@
+"""A program as a session: as it comes on a processor; on GPUs padded to buckets, in lanes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.batch import Float32
+from engines.errors import DeviceLost, EngineError, OutOfMemory
+from engines.sessions.base import Arrays
+from engines.tensorrt.buckets import Bucket, Piece, pieces
+from engines.tensorrt.signature import Signature
+from engines.tensorrt.staging import Answer, Inbox, check, measured
+from engines.torchgraph.library import torch
+from engines.torchgraph.program import Program, tensors
+
+log = logging.getLogger(__name__)
+
+_FAILED: Final = "A graph failed"
+
+
+class Ready(Protocol):
+    """A bucket that can be run: what fills `inbox` is computed by `launch` into `outbox`."""
+
+    inbox: Inbox
+    outbox: Mapping[str, NDArray[Any]]
+
+    def launch(self) -> None:
+        """Compute, and wait for it without the interpreter lock."""
+        ...
+
+
+class Lane(Protocol):
+    """A place where buckets run one after the other."""
+
+    def prepare(self, bucket: Bucket) -> Ready:
+        """Make a bucket ready; raises OutOfMemory."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back."""
+        ...
+
+
+class HostSession:
+    """A program run as it is, on the processor."""
+
+    def __init__(self, program: Program, signature: Signature, where: str) -> None:
+        self._program, self._signature, self._where = program, signature, where
+
+    def run(self, inputs: Arrays) -> dict[str, Float32]:
+        """Outputs by name; raises EngineError."""
+        measured(self._signature, inputs, self._where)
+        given = {one.name: np.asarray(inputs[one.name], one.dtype) for one in self._signature.inputs}
+        with told(self._where):
+            return {name: value.numpy() for name, value in self._program.run(tensors(given)).items()}
+
+    def close(self) -> None:
+        """Nothing to give back before the garbage collector does."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lane, and its buckets that are ready."""
+
+    lane: Lane
+    ready: dict[Bucket, Ready] = field(default_factory=dict)
+
+
+class LanesSession:
+    """Micro-batches of any size, padded, cut where no bucket holds them, on whichever lane is free.
+
+    All buckets are made ready here, the costliest first: a lane's graphs share memory. What doesn't fit the
+    memory is given up as long as something is left; `heard` is told the share done.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        signature: Signature,
+        buckets: Sequence[Bucket],
+        where: str,
+        heard: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        check(signature, where)
+        self._signature, self._where = signature, where
+        self._lanes = lanes
+        self._dead: EngineError | None = None
+        self._free: SimpleQueue[_Held] = SimpleQueue()
+        try:
+            self._buckets = self._prepared(buckets, heard)
+        except EngineError:
+            self.close()
+            raise
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Those that are ready, cheapest first."""
+        return self._buckets
+
+    def run(self, inputs: Arrays) -> dict[str, Float32]:
+        """Outputs by name; raises EngineError."""
+        rows, axes = measured(self._signature, inputs, self._where)
+        answer = Answer(self._signature.outputs, rows)
+        cut = pieces(self._buckets, rows, axes) if rows else ()
+        if rows and not cut:
+            sizes = ", ".join(f"{name} {size}" for name, size in axes.items())
+            raise EngineError(
+                _FAILED,
+                where=self._where,
+                why=f"nothing is planned for so large an input: {sizes}",
+                remedy="Keep to the bundle's preprocess.json: it says how long inputs may be",
+            )
+        for piece in cut:
+            self._piece(piece, inputs, answer)
+        return answer.views
+
+    def close(self) -> None:
+        """Give the memory back; no `run` after this."""
+        self._dead = self._dead or EngineError(_FAILED, where=self._where, why="its session is closed")
+        while not self._free.empty():
+            self._free.get()
+        for lane in self._lanes:
+            lane.close()
+        self._lanes = ()
+
+    def _piece(self, piece: Piece, inputs: Arrays, answer: Answer) -> None:
+        if self._dead is not None:
+            raise self._dead
+        held = self._free.get()
+        try:
+            ready = held.ready[piece.bucket]
+            rows = slice(piece.start, piece.start + piece.rows)
+            with told(self._where):
+                ready.inbox.fill(inputs, rows)
+                ready.launch()
+                answer.take(ready.outbox, rows)
+        except DeviceLost as error:
+            self._dead = error
+            raise
+        finally:
+            self._free.put(held)
+
+    def _prepared(self, buckets: Sequence[Bucket], heard: Callable[[float], None]) -> tuple[Bucket, ...]:
+        held = [_Held(lane) for lane in self._lanes]
+        good, refused = [], None
+        order = sorted(buckets, key=lambda bucket: (bucket.cells, bucket.rows), reverse=True)
+        for k, bucket in enumerate(order):
+            try:
+                with told(self._where):
+                    ready = [each.lane.prepare(bucket) for each in held]
+            except OutOfMemory as error:
+                log.warning("%s: no micro-batches of %d rows: %s", self._where, bucket.rows, error)
+                refused = error
+            else:
+                good.append(bucket)
+                for each, own in zip(held, ready, strict=True):
+                    each.ready[bucket] = own
+            heard((k + 1) / len(order))
+        if refused is not None and not good:
+            raise refused
+        for each in held:
+            self._free.put(each)
+        return tuple(good[::-1])
+
+
+@contextmanager
+def told(where: str, what: str = _FAILED) -> Iterator[None]:
+    """What torch raises in here becomes an EngineError: of memory, of the device, or of the graph."""
+    try:
+        yield
+    except EngineError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where=where, why=error.why, remedy=error.remedy) from error
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "A GPU's memory is full",
+            where=where,
+            why=str(error).partition("\n")[0][:300],
+            remedy="Raise engine.gpu_memory, or free the GPU of other programs",
+        ) from error
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, NotImplementedError) as error:
+        why = str(error).partition("\n")[0][:300]
+        if isinstance(error, torch.AcceleratorError) or why.startswith("CUDA error"):
+            remedy = "Start the daemon anew; where it comes back, look for Xid in the kernel's log"
+            raise DeviceLost("A GPU failed", where=where, why=why, remedy=remedy) from error
+        raise EngineError(what, where=where, why=why) from error
