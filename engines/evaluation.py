@@ -89,9 +89,9 @@ def parse(tensors: Tensors, preprocess: Preprocess, labels: int) -> Evaluation:
     if rows.shape != (n, 3) or tensors["sentiment"].shape != (n,) or tensors["labels"].shape != (n, labels):
         raise _bad(f"rows, sentiment and labels must tell of the same events, and of {labels} labels")
     channels = [_rows(tensors, name) for name in text.channels]
-    for name, own, size in zip(text.channels, channels, text.sizes, strict=True):
+    for name, own, known in zip(text.channels, channels, text.sizes, strict=True):
         ids = tensors[name]
-        size = size if len(text.files) < 2 else CODE_POINTS  # of several tokenizers only the smallest is known
+        size = known if len(text.files) < 2 else CODE_POINTS  # of several, the smallest is known
         if len(own) != len(channels[0]) or (ids.size and not (ids.min() > 0 and ids.max() < size)):
             raise _bad(f"{name} must hold ids from 1 to {size - 1}, for as many texts as {text.channels[0]}")
     if len(pixels) and pixels.shape[1:] != (image.height, image.width, 3):
