@@ -31,6 +31,8 @@ _CASTING: Final = 1
 """To be raised where casting changes, so that plans of the old one are built anew."""
 _WORKSPACE: Final = 8 << 30
 _HALVINGS: Final = 1
+_SAMPLES: Final = 16
+"""Micro-batches that show where fp16 would overflow."""
 _REMEDY: Final = (
     "Set engine.backend: torch, or engine.precision to another one, and keep the graph for a report"
 )
@@ -77,23 +79,27 @@ def built(
     raise AssertionError("A ladder was neither built nor refused. This is a bug.")
 
 
-def graph_of(bundle: Bundle, tower: str, precision: str) -> tuple[bytes, bool]:
-    """The graph that a tower is built from at a precision, and whether it has yet to be cast to it.
+def graph_of(bundle: Bundle, tower: str, precision: str) -> tuple[bytes, str, bool]:
+    """The graph that a tower is built from, at which precision that makes it, and whether it has yet to be
+    cast to that. Raises EngineError.
 
-    The head is never cast: it carries the calibration.
+    The head is never cast: it carries the calibration. Where the bundle has graphs of a precision that needs
+    samples, those towers that it has none of are built at fp32.
     """
-    own = precision in bundle.manifest["graphs"][tower]
+    graphs = bundle.manifest["graphs"]
     graph = bundle.read(bundle.graph_name(tower, precision))
-    if own or tower == "head" or precision == "fp32":
-        return graph, False
+    if precision in graphs[tower]:
+        return graph, precision, False
+    if tower == "head" or any(precision in own for own in graphs.values()):
+        return graph, "fp32", False
     if precision not in CASTABLE:
         raise EngineError(
             f"The {tower} tower cannot be built at {precision}",
             where=bundle.name,
-            why="the bundle has no graph of that precision, and it cannot be had by casting",
+            why="the bundle has no graph of that precision, and it cannot be had by casting alone",
             remedy=f"Write one with: tidegate bundle export --precision {precision}",
         )
-    return graph, True
+    return graph, precision, True
 
 
 class _Work:
@@ -103,9 +109,9 @@ class _Work:
         self, bundle: Bundle, tower: str, precision: str, terms: Terms, device: Device, store: PlanStore
     ) -> None:
         self.api, self.store, self.terms, self.device = load(), store, terms, device
-        self.tower, self.precision = tower, precision
-        self.graph, self.cast = graph_of(bundle, tower, precision)
-        self.where = f"{bundle.name}/{tower}, {precision}, on {device.name}"
+        self.bundle, self.tower = bundle, tower
+        self.graph, self.precision, self.cast = graph_of(bundle, tower, precision)
+        self.where = f"{bundle.name}/{tower}, {self.precision}, on {device.name}"
         self.signature = Signature.of(self.graph)
         self.options: dict[str, Option] = {
             "workspace": min(device.memory // 4, _WORKSPACE),
@@ -164,9 +170,11 @@ class _Work:
             return Stored(key, plan, facts)
 
     def _cast(self) -> bytes:
+        from engines.evaluation import samples
         from engines.precision.cast import cast_graph
 
-        return cast_graph(self.graph, self.precision, self.tower)
+        heard = samples(self.bundle, self.tower)[:_SAMPLES] if self.precision == "fp16" else ()
+        return cast_graph(self.graph, self.precision, self.tower, heard)
 
     def _timings(self, key: PlanKey) -> bytes:
         try:
