@@ -22,7 +22,7 @@ from service.buffer import Buffer
 from service.caution import Caution
 from service.config import Settings
 from service.errors import Exit, TidegateError
-from service.failover import held
+from service.failover import held, tell_start
 from service.failpoint import FailPoints
 from service.fuse import Fuse
 from service.health import Health
@@ -97,6 +97,7 @@ def run(settings: Settings, *, fuse_accept: int = 0, bars: Bars | None = None) -
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
         stack.callback(daemon.sink.close, CLOSE_SECONDS)
         describe(scoring.engine, policy, metrics)
+        tell_start(scoring, metrics, health)
         if signals.asked.is_set():
             return Exit.OK  # asked to stop while starting: nothing was read
         daemon.start()

@@ -6,10 +6,12 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from engines.engine import Engine, EngineInfo
 from engines.errors import EngineError, explain
+from engines.sessions.choose import GPU
 from engines.steps import code_of
 from service.errors import InternalError, TidegateError
 from service.health import Health
@@ -24,12 +26,18 @@ TRIES: Final = 3
 """How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries of a cycle, while the engine fails and none replaces it."""
+DRIVER: Final = Path("/proc/driver/nvidia/version")
 PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
 PROBE_SECONDS: Final = 60.0
 
 
 class Rung(Protocol):
     """One engine that could be opened."""
+
+    @property
+    def backend(self) -> str:
+        """The backend's name; for the processor, what was asked for."""
+        ...
 
     @property
     def name(self) -> str:
@@ -66,6 +74,8 @@ class Failover:
         self._scoring, self._metrics, self._health = scoring, metrics, health
         self._elsewhere = elsewhere or works_elsewhere
         self._meant = name_of(scoring.engine.info)
+        self._usual: str | None = None
+        """What was said of that engine when it served."""
         self._failures = 0
         self._down: EngineError | None = None
 
@@ -101,6 +111,8 @@ class Failover:
         rungs = self._scoring.ladder.below(self._scoring.engine.info, error)
         if not rungs and code != "device_lost":
             return False  # it stays, and may work again
+        if name_of(self._scoring.engine.info) == self._meant:
+            self._usual = self._health.notes().get("engine")
         close(self._scoring.engine)  # now: the next one may need its memory
         self._down = error
         return self._replace(rungs, error, alive)
@@ -113,6 +125,8 @@ class Failover:
         steps: list[Step] = []
         gone, why = name_of(self._scoring.engine.info), error
         for rung in rungs:
+            if code_of(why) == "device_lost" and steps and rung.backend in GPU:
+                continue  # nor does another one work there; and should it be back by now, the best goes first
             try:
                 serving = self._opened(rung, alive)
             except EngineError as found:
@@ -141,8 +155,26 @@ class Failover:
         for step in steps:
             tell(step, self._metrics)
         now = name_of(info)
-        self._health.note("engine", None if now == self._meant else degradation(self._meant, now, why))
+        note = self._usual if now == self._meant else degradation(self._meant, now, why)
+        self._health.note("engine", note)
         log.warning("an engine serves again", extra={"fields": {"engine": now, "backend": info.backend}})
+
+
+def tell_start(scoring: Scoring, metrics: Metrics, health: Health) -> None:
+    """What was passed over before this engine was found, for log, metrics and readiness."""
+    ladder, serves = scoring.ladder, name_of(scoring.engine.info)
+    steps = ladder.steps
+    for step, to in zip(steps, [*(each.name for each in steps), serves][1:], strict=True):
+        metrics.engine_fallbacks.labels(step.name, to, step.code).inc()
+        fields = {"from": step.name, "to": to, "reason": step.code}
+        log.warning("an engine is passed over: %s", step.reason, extra={"fields": fields})
+    if steps:
+        health.note("engine", f"{serves} serves in place of {steps[0].name}: {steps[0].reason}")
+    elif scoring.engine.info.engine not in GPU and (ladder.wanted.backend in GPU or DRIVER.exists()):
+        reasons = "; ".join(f"{name}: {why}" for name, why in ladder.absent.items())
+        if reasons:
+            log.warning("a GPU is meant to serve, and the processor does: %s", reasons)
+            health.note("engine", f"{serves} serves in place of a GPU: {reasons}")
 
 
 def tell(step: Step, metrics: Metrics) -> None:

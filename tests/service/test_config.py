@@ -284,3 +284,17 @@ def test_a_password_that_looks_like_a_number_stays_text():
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load(None, environ={}).kafka.group = "x"
+
+
+@pytest.mark.parametrize(
+    ("raw", "meant"), [("all", "all"), ("[all]", "all"), ("0,2", [0, 2]), ("[1]", [1]), ("3", [3])]
+)
+def test_devices_are_numbers_or_all(raw, meant):
+    assert load(None, [f"engine.devices={raw}"], {}).engine.devices == meant
+    assert load(None, environ={"TIDEGATE_ENGINE__DEVICES": raw}).engine.devices == meant
+
+
+def test_micro_batches_are_what_suits_the_backend_unless_set(tmp_path):
+    engine = load(write(tmp_path, "engine: {tokens: 512, plans: my/plans}"), environ={}).engine
+    assert (engine.tokens, engine.image_rows, engine.audio_seconds) == (512, None, None)
+    assert engine.plans == tmp_path / "my/plans"

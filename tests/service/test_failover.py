@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from service.buffer import Pace
 from service.config import Settings
 from service.cycle import Cycle
 from service.errors import InternalError
-from service.failover import Failover
+from service.failover import Failover, tell_start
 from service.failpoint import FailPoints
 from service.health import Health
 from service.inference import Inference
@@ -133,13 +134,14 @@ def test_without_leave_it_is_not_ready_and_goes_on_once_the_device_is_back(tiny,
         parts: list[Cycle] = []
         thread = threading.Thread(target=lambda: parts.append(stage.answer()), daemon=True)
         thread.start()
-        eventually(lambda: len(trouble.opened) >= 8)
+        eventually(lambda: len(trouble.opened) >= 5)
         assert "stumbled" in stage.health.reasons("readyz")["engine"]
         assert stage.health.reasons("livez") == {}
         assert parts == []
         trouble.known.clear()
         thread.join(30)
         assert stage.models(parts[0]) == ["tensorrt fp16"] * 3
+        assert set(trouble.opened) == {"tensorrt fp16"}, "no other one on a device that is lost"
         assert stage.health.reasons("readyz") == {}
         assert stage.health.notes() == {}
         assert "engine_fallbacks_total{" not in stage.said
@@ -195,3 +197,31 @@ def test_an_engine_on_the_processor_is_never_replaced(tiny, trouble, monkeypatch
         replacing.ensure(lambda: None)
         assert stage.scoring.engine is engine
         assert trouble.opened == []
+
+
+def test_what_is_passed_over_at_the_start_is_said_too(tiny, trouble):
+    trouble.known["tensorrt fp16"] = "out_of_memory"
+    with serving(tiny) as stage:
+        tell_start(stage.scoring, stage.metrics, stage.health)
+        assert 'from="tensorrt fp16",reason="out_of_memory",to="tensorrt fp32"} 1.0' in stage.said
+        note = stage.health.notes()["engine"]
+        assert note.startswith("tensorrt fp32 serves in place of tensorrt fp16: ")
+        trouble.known["tensorrt"] = "out_of_memory"
+        stage.answer()
+        assert stage.health.notes()["engine"].startswith("torch fp16 serves in place of tensorrt fp32")
+
+
+def test_the_processor_in_place_of_a_pinned_gpu_is_said(tiny, trouble, monkeypatch):
+    gone = replace(backend("tensorrt", trouble), missing=lambda: "there is no GPU")
+    monkeypatch.setitem(BACKENDS, "tensorrt", gone)
+    with pytest.raises(EngineError, match="there is no GPU"), serving(tiny, backend="tensorrt"):
+        pass
+    with serving(tiny, backend="tensorrt", cpu_fallback=True) as stage:
+        tell_start(stage.scoring, stage.metrics, stage.health)
+        assert "tensorrt: there is no GPU" in stage.health.notes()["engine"]
+
+
+def test_a_processor_that_was_asked_for_is_no_news(tiny, trouble):
+    with serving(tiny, backend="onnxruntime", precision="fp32") as stage:
+        tell_start(stage.scoring, stage.metrics, stage.health)
+        assert stage.health.notes() == {}

@@ -61,3 +61,22 @@ def test_what_ended_in_good_order_is_not_waited_for():
     health.rest("poll")
     clock.now = 1000
     assert not health.reasons("livez")
+
+
+def test_what_is_degraded_is_told_and_costs_nothing():
+    health = Health()
+    health.started()
+    health.note("engine", "the processor serves in place of a GPU")
+    assert health.notes() == {"engine": "the processor serves in place of a GPU"}
+    assert not health.reasons("readyz")
+    health.note("engine", None)
+    assert health.notes() == {}
+
+
+def test_what_the_start_waits_for_is_said_until_it_is_over():
+    health = Health()
+    health.starting("building text fp16, 40%")
+    assert health.reasons("startupz") == health.reasons("readyz") == {"starting": "building text fp16, 40%"}
+    health.started()
+    health.starting("too late")
+    assert not health.reasons("startupz")

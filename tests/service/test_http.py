@@ -92,3 +92,13 @@ def test_nothing_but_reading_is_allowed(server: HttpServer):
 def test_a_port_that_is_taken_is_a_configuration_error(server: HttpServer, health: Health):
     with pytest.raises(UnreachableError, match=r"http\.host, http\.port.*Choose a free port"):
         HttpServer("127.0.0.1", server.port, health, CollectorRegistry())
+
+
+def test_what_is_degraded_stands_beside_the_reasons_of_readiness(server: HttpServer, health: Health):
+    health.started()
+    health.note("engine", "the processor serves")
+    status, _, body = get(server, "/readyz")
+    assert (status, json.loads(body)) == (
+        200, {"status": "ok", "reasons": {}, "degraded": {"engine": "the processor serves"}},
+    )  # fmt: skip
+    assert "degraded" not in json.loads(get(server, "/livez")[2])
