@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
 from engines import cuda
-from engines.errors import EngineError, NoDevice, OutOfMemory
+from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
 from engines.tensorrt.protocols import Builder, Member, Network, OnnxParser, Runtime, Trt
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,17 @@ class Heard:
         """Whether it was for want of memory."""
         text = " ".join(self.errors).lower()
         return any(
-            sign in text for sign in ("out of memory", "outofmemory", "memory allocation", "cudaerror 2 ")
+            sign in text for sign in ("out of memory", "outofmemory", "memory allocation", "cudaerror 2:")
         )
 
     def error(self, what: str, where: str, remedy: str = "") -> EngineError:
-        """An error that says so: OutOfMemory where it was for want of memory."""
+        """An error that says so: OutOfMemory for want of memory, DeviceLost where the GPU is."""
+        try:
+            cuda.memory()  # a device that is lost answers nothing any more
+        except DeviceLost as error:
+            return DeviceLost(what, where=where, why=f"{self.why} | {error.why}", remedy=error.remedy)
+        except EngineError:
+            pass
         if self.memory:
             return OutOfMemory(what, where=where, why=self.why, remedy=remedy or cuda.MORE_MEMORY)
         return EngineError(what, where=where, why=self.why, remedy=remedy)

@@ -18,7 +18,7 @@ import pytest
 from engines import cuda
 from engines.bundle import Bundle
 from engines.cuda import DeviceBuffer, Graph, Pinned, Stream
-from engines.errors import EngineError, NoDevice, OutOfMemory
+from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
 from engines.tensorrt import api
 from engines.tensorrt.protocols import CudaEngine, ExecutionContext
 from tests.standin import Machine, installed
@@ -153,6 +153,16 @@ def test_errors_are_heard_by_who_listens_and_logged(gpu: Machine, caplog: pytest
         "TensorRT: a warning", "TensorRT: an error", "TensorRT: later"
     ]  # fmt: skip
     assert str(heard.error("A plan fails", "here")) == "A plan fails (here): an error"
+
+
+def test_what_tensorrt_says_of_a_lost_device_is_told_apart(gpu: Machine) -> None:
+    with api.load().listening() as heard:
+        api.load().logger.log(
+            api.load().trt.ILogger.Severity.ERROR, "Error Code 1: Cuda Runtime (unspecified)"
+        )
+    assert type(heard.error("A graph failed", "here")) is EngineError
+    gpu.lose()
+    assert isinstance(heard.error("A graph failed", "here"), DeviceLost)
 
 
 def test_the_names_of_types(gpu: Machine) -> None:
