@@ -13,12 +13,12 @@ from engines.bundle import Bundle
 from engines.device import Device
 from engines.errors import EngineError, OutOfMemory
 from engines.sessions.base import Terms
-from engines.tensorrt.api import Heard, load
+from engines.tensorrt.api import load
 from engines.tensorrt.buckets import Bucket, buckets_of
+from engines.tensorrt.compiler import Order, compiled
 from engines.tensorrt.key import Option, PlanKey
 from engines.tensorrt.profiles import profiles_of
 from engines.tensorrt.progress import Progress, Tell
-from engines.tensorrt.protocols import BuilderConfig, OnnxParser
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.store import PlanStore, Stored, StoreError
 
@@ -33,9 +33,6 @@ _WORKSPACE: Final = 8 << 30
 _HALVINGS: Final = 1
 _SAMPLES: Final = 16
 """Micro-batches that show where fp16 would overflow."""
-_REMEDY: Final = (
-    "Set engine.backend: torch, or engine.precision to another one, and keep the graph for a report"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +149,8 @@ class _Work:
         graph = self._cast() if self.cast else self.graph
         timings = self._timings(key)
         cuda.activate(self.device.index)
-        plan, learnt = _compile(self, graph, key, timings, Progress(what, tell))
+        order = Order(graph, self.signature, key, self.terms.threads, self.where)
+        plan, learnt = compiled(self.api, order, timings, Progress(what, tell))
         seconds = round(time.monotonic() - begun, 1)
         facts = {
             "signature": self.signature.to_dict(),
@@ -190,71 +188,6 @@ def _known(work: _Work, ladders: Sequence[tuple[Bucket, ...]]) -> Plans | None:
         if plans and all(each.facts.get("halvings", 0) == halvings for each in plans.stored):
             return plans
     return None
-
-
-def _compile(
-    work: _Work, graph: bytes, key: PlanKey, timings: bytes, progress: Progress
-) -> tuple[bytes, bytes]:
-    """A plan, and the builder's timing cache: without the one that was kept, where that is in the way."""
-    with work.api.listening() as heard:
-        plan, learnt = _attempt(work, graph, key, timings, progress, heard)
-        if plan is None and timings and not heard.memory:
-            log.warning("building again without what earlier builds measured: %s", heard.why)
-            heard.errors.clear()
-            plan, learnt = _attempt(work, graph, key, b"", progress, heard)
-        if plan is None:
-            raise heard.error("A plan cannot be built", work.where, "" if heard.memory else _REMEDY)
-        return plan, learnt
-
-
-def _attempt(
-    work: _Work, graph: bytes, key: PlanKey, timings: bytes, progress: Progress, heard: Heard
-) -> tuple[bytes | None, bytes]:
-    trt, builder = work.api.trt, work.api.builder()
-    builder.max_threads = max(1, work.terms.threads)
-    network, parser = work.api.network(builder)
-    if not parser.parse(graph):
-        raise _unread(parser, heard, work.where)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(work.options["workspace"]))
-    config.clear_flag(trt.BuilderFlag.TF32)
-    config.max_aux_streams = int(work.options["streams"])
-    for profile in key.profiles:
-        shapes = builder.create_optimization_profile()
-        for one in work.signature.inputs:
-            shapes.set_shape(
-                one.name, *(end.shape(one) for end in (profile.lowest, profile.typical, profile.highest))
-            )
-        if config.add_optimization_profile(shapes) < 0:
-            raise heard.error("A graph cannot be planned for", work.where, _REMEDY)
-    _set_timings(config, timings)
-    config.progress_monitor = monitor = work.api.monitor(progress)
-    plan = builder.build_serialized_network(network, config)
-    del monitor  # it had to outlive the build
-    if progress.error is not None:
-        raise progress.error
-    if plan is None:
-        return None, b""
-    learnt = config.get_timing_cache()
-    return bytes(plan), bytes(learnt.serialize()) if learnt is not None else b""
-
-
-def _set_timings(config: BuilderConfig, timings: bytes) -> None:
-    """Build with what earlier builds measured, or from nothing where another builder measured it."""
-    for data in dict.fromkeys((timings, b"")):
-        cache = config.create_timing_cache(data)
-        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
-            return
-
-
-def _unread(parser: OnnxParser, heard: Heard, where: str) -> EngineError:
-    errors = [parser.get_error(k) for k in range(min(parser.num_errors, 3))]
-    words = [f"{e.node_operator()} {e.node_name()}: {e.desc()}".strip(" :") for e in errors]
-    if parser.num_errors > len(words):
-        words.append(f"and {parser.num_errors - len(words)} more")
-    return EngineError(
-        "TensorRT cannot read a graph", where=where, why="; ".join(words)[:600] or heard.why, remedy=_REMEDY
-    )
 
 
 def _part(tell: Tell | None, k: int, count: int) -> Tell | None:

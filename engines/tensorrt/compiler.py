@@ -1,0 +1,97 @@
+"""A graph and its shapes → a plan, by TensorRT's builder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from engines.errors import EngineError
+from engines.tensorrt.api import Api, Heard
+from engines.tensorrt.key import PlanKey
+from engines.tensorrt.progress import Progress
+from engines.tensorrt.protocols import BuilderConfig, OnnxParser
+from engines.tensorrt.signature import Signature
+
+log = logging.getLogger(__name__)
+
+_REMEDY: Final = (
+    "Set engine.backend: torch, or engine.precision to another one, and keep the graph for a report"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be built: `key` holds the profiles and the builder's options; `where` is for errors."""
+
+    graph: bytes
+    signature: Signature
+    key: PlanKey
+    threads: int
+    where: str
+
+
+def compiled(api: Api, order: Order, timings: bytes, progress: Progress) -> tuple[bytes, bytes]:
+    """A plan for the current device, and the builder's timing cache; raises EngineError.
+
+    It is built without the `timings` of earlier builds where those are in the way.
+    """
+    with api.listening() as heard:
+        plan, learnt = _attempt(api, order, timings, progress, heard)
+        if plan is None and timings and not heard.memory:
+            log.warning("building again without what earlier builds measured: %s", heard.why)
+            heard.errors.clear()
+            plan, learnt = _attempt(api, order, b"", progress, heard)
+        if plan is None:
+            raise heard.error("A plan cannot be built", order.where, "" if heard.memory else _REMEDY)
+        return plan, learnt
+
+
+def _attempt(
+    api: Api, order: Order, timings: bytes, progress: Progress, heard: Heard
+) -> tuple[bytes | None, bytes]:
+    trt, builder, options = api.trt, api.builder(), order.key.options
+    builder.max_threads = max(1, order.threads)
+    network, parser = api.network(builder)
+    if not parser.parse(order.graph):
+        raise _unread(parser, heard, order.where)
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"]))
+    config.clear_flag(trt.BuilderFlag.TF32)
+    config.max_aux_streams = int(options["streams"])
+    for profile in order.key.profiles:
+        shapes = builder.create_optimization_profile()
+        for one in order.signature.inputs:
+            shapes.set_shape(
+                one.name, *(end.shape(one) for end in (profile.lowest, profile.typical, profile.highest))
+            )
+        if config.add_optimization_profile(shapes) < 0:
+            raise heard.error("A graph cannot be planned for", order.where, _REMEDY)
+    _set_timings(config, timings)
+    config.progress_monitor = monitor = api.monitor(progress)
+    plan = builder.build_serialized_network(network, config)
+    del monitor  # it had to outlive the build
+    if progress.error is not None:
+        raise progress.error
+    if plan is None:
+        return None, b""
+    learnt = config.get_timing_cache()
+    return bytes(plan), bytes(learnt.serialize()) if learnt is not None else b""
+
+
+def _set_timings(config: BuilderConfig, timings: bytes) -> None:
+    """Build with what earlier builds measured, or from nothing where another builder measured it."""
+    for data in dict.fromkeys((timings, b"")):
+        cache = config.create_timing_cache(data)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return
+
+
+def _unread(parser: OnnxParser, heard: Heard, where: str) -> EngineError:
+    errors = [parser.get_error(k) for k in range(min(parser.num_errors, 3))]
+    words = [f"{e.node_operator()} {e.node_name()}: {e.desc()}".strip(" :") for e in errors]
+    if parser.num_errors > len(words):
+        words.append(f"and {parser.num_errors - len(words)} more")
+    return EngineError(
+        "TensorRT cannot read a graph", where=where, why="; ".join(words)[:600] or heard.why, remedy=_REMEDY
+    )
