@@ -11,8 +11,8 @@ from engines.batch import Batch, Example
 from engines.bundle import Bundle
 from engines.calibration import equivalent
 from engines.engine import EngineChoice, FusedEngine
-from engines.errors import EngineError
 from engines.evaluation import events_of
+from engines.precision.cast import missing
 from engines.verdicts import reference_answers
 from engines.verify import BOUND, verify
 from tests.gpu.ground import Ground
@@ -24,6 +24,9 @@ def measure(ground: Ground, precision: str) -> None:
     for name in ground.shipped():
         bundle = Bundle.load(name)
         check = f"{name} {precision}: build, load, verify, run"
+        if lost := lacking(bundle, precision):
+            ground.tell(not_measured(check, lost))
+            continue
         with ground.checking(check):
             begun = time.monotonic()
             engine = opened(ground, bundle, precision)
@@ -52,6 +55,9 @@ def decide(ground: Ground) -> None:
         want = reference_answers(bundle, events)
         for precision in ("fp32", *ground.precisions) if not ground.small else ("fp32",):
             check = f"{name} {precision}: flipped decisions"
+            if lost := lacking(bundle, precision):
+                ground.tell(not_measured(check, lost, f"≤ {BOUND:.1%}"))
+                continue
             with ground.checking(check, f"≤ {BOUND:.1%}"):
                 engine = opened(ground, bundle, precision)
                 try:
@@ -67,6 +73,13 @@ def decide(ground: Ground) -> None:
                 worst = sorted(verdict.by_label.items(), key=lambda own: -own[1].flipped)[:5]
                 labels = "; ".join(f"{label} {own.flipped}/{own.decisions}" for label, own in worst)
                 ground.tell(Check(f"{name} {precision}: most flipped", labels))
+
+
+def lacking(bundle: Bundle, precision: str) -> str | None:
+    """Why a precision cannot be had here, None where it can."""
+    if precision == "fp32" or any(precision in own for own in bundle.manifest["graphs"].values()):
+        return None
+    return missing()
 
 
 def opened(ground: Ground, bundle: Bundle, precision: str, backend: str = "tensorrt") -> FusedEngine:
@@ -97,6 +110,3 @@ def mixed(bundle: Bundle, count: int, seed: int = 0) -> Batch:
             )
         )
     return Batch.of(examples)
-
-
-__all__ = ["EngineError", "decide", "measure", "mixed", "opened"]

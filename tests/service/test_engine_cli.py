@@ -1,0 +1,203 @@
+"""`tidegate engine`: what can run here, plans, verdicts and rates, and plain words where there is no GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.verify import Compared, Verdict
+from service.cli.engine_options import span
+from service.cli.main import run
+from service.errors import Exit
+from tests import standin
+from tests.labelled import texts, write
+from tests.tiny_bundle import build as build_bundle
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny bundle's folder."""
+    return str(build_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def gpu() -> Iterator[standin.Machine]:
+    """A GPU host, as far as the two foreign modules go."""
+    with standin.installed() as machine:
+        yield machine
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engines.sessions import tensorrt
+    from engines.sessions.choose import BACKENDS
+
+    monkeypatch.setattr(tensorrt.api, "missing", lambda: "the package tensorrt is not installed")
+    assert BACKENDS["tensorrt"].missing()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_list_says_what_can_run_and_why_the_others_cannot(no_gpu, capsys):
+    assert run(["engine", "list", "--json"]) == Exit.OK
+    found = {line["engine"]: line for line in lines(capsys)}
+    assert found["tensorrt"]["usable"] is False
+    assert "not installed" in found["tensorrt"]["why"]
+    assert found["onnxruntime"]["usable"] is True
+    assert "fp32" in found["onnxruntime"]["precisions"]
+
+
+def test_list_without_plans_says_how_they_are_made(no_gpu, capsys):
+    assert run(["engine", "list"]) == Exit.OK
+    told = capsys.readouterr()
+    assert "tidegate engine build" in told.err
+    assert "onnxruntime" in told.out
+
+
+@pytest.mark.parametrize(
+    "verb", [["build"], ["verify", "--backend", "tensorrt"], ["bench", "--backend", "tensorrt"]]
+)
+def test_without_a_gpu_what_needs_one_is_not_reachable_and_says_what_to_do(verb, tiny, no_gpu, capsys):
+    assert run(["engine", verb[0], tiny, *verb[1:]]) == Exit.UNREACHABLE
+    told = capsys.readouterr().err
+    assert "the package tensorrt is not installed" in told
+    assert "tidegate doctor" in told
+
+
+def test_a_bundle_that_is_none_is_a_matter_of_configuration(capsys):
+    assert run(["engine", "build", "nothing"]) == Exit.CONFIG
+    assert "There is no bundle" in capsys.readouterr().err
+
+
+def test_plans_are_built_verified_listed_and_pruned(tiny, gpu, capsys):
+    assert run(["engine", "build", tiny, "--precision", "fp32", "--json"]) == Exit.OK
+    (made,) = lines(capsys)
+    assert made["good"] is True
+    assert made["precision"] == "fp32"
+    assert made["plans"] >= 4
+    assert made["bytes"] > 0
+    assert run(["engine", "list", "--json"]) == Exit.OK
+    plans = [line for line in lines(capsys) if line["schema"] == "tidegate.engine-plan/1"]
+    assert {plan["graph"] for plan in plans} == {"text", "image", "audio", "head"}
+    assert {plan["bundle"] for plan in plans} == {"tiny"}
+    assert all("decisions differ" in plan["verified"] for plan in plans if plan["graph"] != "head")
+    built = len(gpu.built)
+    assert run(["engine", "build", tiny, "--precision", "fp32", "--json"]) == Exit.OK
+    assert len(gpu.built) == built, "they were kept"
+    capsys.readouterr()
+    assert run(["engine", "prune", "--json"]) == Exit.OK
+    assert lines(capsys)[0]["removed"] == 0, "all of them can be used here"
+    assert run(["engine", "prune", "--all", "--json"]) == Exit.OK
+    assert lines(capsys)[0]["removed"] >= made["plans"]
+
+
+def test_a_build_that_fails_says_why_and_is_refused(tiny, gpu, capsys):
+    gpu.build_error = "no kernel for this"
+    assert run(["engine", "build", tiny, "--precision", "fp32"]) == Exit.CONFIG
+    told = capsys.readouterr()
+    assert "no kernel for this" in told.err + told.out
+    assert " no " in told.out
+
+
+def test_a_plan_that_decides_otherwise_is_refused(tiny, gpu, capsys):
+    gpu.noise = {"fp32": 50.0}
+    assert run(["engine", "verify", tiny, "--backend", "tensorrt", "--precision", "fp32"]) == Exit.CONFIG
+    told = capsys.readouterr()
+    assert "refused" in told.err
+    assert "harassment" in told.out
+
+
+def test_an_engine_that_decides_alike_is_told_label_by_label(tiny, capsys):
+    assert run(["engine", "verify", tiny, "--backend", "onnxruntime", "--json"]) == Exit.OK
+    (told,) = lines(capsys)
+    assert told["good"] is True
+    assert told["flipped"] == 0
+    assert {"sentiment", "harassment"} <= told["by_label"].keys()
+
+
+def test_verify_takes_events_of_ones_own(tiny, tmp_path, capsys):
+    pytest.importorskip("torch")
+    data = write(tmp_path / "events.jsonl", texts(30))
+    code = run(
+        [
+            "engine",
+            "verify",
+            "edge",
+            "--backend",
+            "onnxruntime",
+            "--precision",
+            "fp32",
+            "--data",
+            str(data),
+            "--json",
+        ]
+    )
+    assert code == Exit.OK
+    (told,) = lines(capsys)
+    assert told["events"] == 30
+    assert told["on"] == str(data)
+
+
+def test_data_that_cannot_be_read_is_bad_data(tiny, tmp_path):
+    (tmp_path / "events.jsonl").write_text("{")
+    arguments = [
+        "engine",
+        "verify",
+        tiny,
+        "--backend",
+        "onnxruntime",
+        "--data",
+        str(tmp_path / "events.jsonl"),
+    ]
+    assert run(arguments) == Exit.DATA
+
+
+def test_bench_tells_rates_and_the_roofline_of_the_processor(tiny, capsys, monkeypatch):
+    from engines import rates
+
+    monkeypatch.setattr(rates, "SMALL", ((16, 16, 16),))
+    quick = ["--seconds", "0.01", "--tower", "image", "--json"]
+    assert run(["engine", "bench", tiny, "--backend", "onnxruntime", *quick]) == Exit.OK
+    found = lines(capsys)
+    assert [line["rows"] for line in found] == sorted(line["rows"] for line in found)
+    for line in found:
+        assert line["graph"] == "image"
+        assert line["rows_per_second"] > 0
+        assert line["of_roofline"] == pytest.approx(
+            line["rows_per_second"] / line["roofline_rows_per_second"]
+        )
+
+
+def test_bench_without_a_roofline_still_tells_rates(tiny, gpu, capsys, monkeypatch):
+    from engines import rates
+    from engines.errors import EngineError
+
+    def refuse(*given):
+        raise EngineError("The GPU's rates cannot be measured", why="torch sees no GPU here")
+
+    monkeypatch.setattr(rates, "gpu_rates", refuse)
+    quick = ["--seconds", "0.01", "--tower", "head", "--precision", "fp32"]
+    assert run(["engine", "bench", tiny, "--backend", "tensorrt", *quick]) == Exit.OK
+    told = capsys.readouterr()
+    assert "no roofline" in told.err
+    assert "rows/s" in told.out
+
+
+def test_verdicts_have_exit_codes_of_their_own():
+    good = Verdict(1, 1000, 1, 0.1, False, {"x": Compared(1000, 1, 0.1)})
+    assert good.good
+    assert not Verdict(1, 1000, 2, 0.1, False, {}).good
+
+
+def test_ages_are_told_in_their_largest_unit():
+    assert [span(seconds) for seconds in (5, 90, 7200, 200_000)] == ["5 s", "2 min", "2 h", "2 d"]
