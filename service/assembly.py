@@ -20,6 +20,7 @@ from service.config import EngineSettings, Settings
 from service.explain import Explainer
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool
+from service.plans import refuse_building
 from service.policy import Policy
 from service.score import Scorer
 from service.scoring import Scoring, Serving
@@ -42,10 +43,11 @@ def open_scoring(
 ) -> Iterator[Scoring]:
     """The path from record to score, warmed up; `fits` is the largest score record allowed.
 
-    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy), BundleError or
+    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy, plans), BundleError or
     EngineError before anything is scored, and what `start` raises.
     """
     policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
+    refuse_building(settings.engine, bundle)
     with ExitStack() as stack:
         ladder = ladder_of(bundle, settings.engine, start.progress)
         engine = start.run(ladder.open)

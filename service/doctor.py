@@ -19,11 +19,12 @@ from service.assembly import engine_of
 from service.config import Settings
 from service.deadletter import HEADER_BYTES
 from service.diagnosis import Result, of_error
-from service.doctor_gpu import BUILD, gpu, unbuilt
+from service.doctor_gpu import gpu
 from service.errors import Exit, TidegateError
 from service.findings import Finding
 from service.kafka.admin import Facts, Topic, admin, preflight
 from service.kafka.client import check_client
+from service.plans import BUILD, unbuilt
 
 SECONDS: Final = 20.0
 """For all checks together; they run side by side."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -19,11 +18,11 @@ from engines.tensorrt.store import PlanStore
 from service.config import EngineSettings, Settings
 from service.diagnosis import Result, State, of_error
 from service.errors import Exit
+from service.plans import BUILD, planned
 
 NAME: Final = "gpu"
 DRIVER: Final = Path("/proc/driver/nvidia/version")
 GIB: Final = 1 << 30
-BUILD: Final = "Build them: tidegate engine build {}"
 DEVICES: Final = "Set engine.devices to numbers that are listed here"
 
 
@@ -132,32 +131,6 @@ def _plans(engine: EngineSettings, bundle: Bundle, device: Device) -> Result:
         return Result("plans", "FAIL", detail, remedy, Exit.CONFIG)
     detail = f"{where}: to be built; `tidegate run` does so first, which takes minutes"
     return Result("plans", "WARN", detail, remedy)
-
-
-def unbuilt(engine: EngineSettings, bundle: Bundle) -> bool:
-    """Whether opening the engine would build plans first, which takes longer than doctor may."""
-    pairs = on_gpu(bundle, engine.backend, engine.precision)[0] if engine.backend in ("auto", *GPU) else []
-    if not pairs or pairs[0][0] != "tensorrt":
-        return False
-    store, precision = PlanStore(engine.plans), pairs[0][1]
-    used = [each for each in cuda.devices() if engine.devices == "all" or each.index in engine.devices]
-    return any(planned(bundle, store, each).get(precision, set()) < set(GRAPHS) for each in used)
-
-
-def planned(bundle: Bundle, store: PlanStore, device: Device) -> dict[str, set[str]]:
-    """By precision, the towers of a bundle that have plans for a device and this TensorRT."""
-    found: dict[str, set[str]] = {}
-    release = api.load().version
-    for entry in store.list():
-        key = entry.key
-        if key is None or key.tower not in GRAPHS:
-            continue
-        if (key.device, key.driver_major, key.tensorrt) != (device.name, device.driver, release):
-            continue
-        graph = bundle.read(bundle.graph_name(key.tower, key.precision))
-        if hashlib.sha256(graph).hexdigest() == key.graph:
-            found.setdefault(key.precision, set()).add(key.tower)
-    return found
 
 
 def _version(package: str) -> str:

@@ -15,7 +15,8 @@ from engines.tensorrt.store import PlanStore
 from service import doctor_gpu
 from service.config import Settings
 from service.diagnosis import Result
-from service.errors import Exit
+from service.errors import ConfigError, Exit
+from service.plans import refuse_building, unbuilt
 from tests.standin import Gpu, Machine, installed
 
 
@@ -110,9 +111,12 @@ def test_plans_that_are_not_there_are_to_be_built_and_the_engine_is_not_tried(ti
     assert "to be built" in line.detail
     assert "tidegate engine build tiny" in line.remedy
     settings = Settings.model_validate({"engine": {"backend": "tensorrt"}})
-    assert doctor_gpu.unbuilt(settings.engine, Bundle.load(tiny))
+    assert unbuilt(settings.engine, Bundle.load(tiny))
     (line,) = of(found(tiny, backend="tensorrt", build=False), "plans")
     assert (line.state, line.exit_code) == ("FAIL", Exit.CONFIG)
+    refuse_building(settings.engine, Bundle.load(tiny))
+    with pytest.raises(ConfigError, match="tidegate engine build tiny"):
+        refuse_building(settings.engine.model_copy(update={"build": False}), Bundle.load(tiny))
 
 
 def test_plans_that_are_there_are_found_by_graph_device_and_version(tiny, gpu, tmp_path):
@@ -126,7 +130,7 @@ def test_plans_that_are_there_are_found_by_graph_device_and_version(tiny, gpu, t
     assert (line.state, line.remedy) == ("PASS", "")
     assert "built at fp16" in line.detail
     settings = Settings.model_validate({"engine": engine})
-    assert not doctor_gpu.unbuilt(settings.engine, bundle)
+    assert not unbuilt(settings.engine, bundle)
     gpu.tensorrt = "10.13.2.6"
     api.load.cache_clear()
     (line,) = of(found(tiny, **engine), "plans")

@@ -32,6 +32,7 @@ from service.record import Partition, Run, Stored
 from service.score import Timings
 from service.scoring import Scoring
 from tests.graphics import Trouble, backend
+from tests.standin import installed
 
 P = Partition("in", 0)
 TIMINGS = Timings(0, 0, 0, 0)
@@ -225,3 +226,17 @@ def test_a_processor_that_was_asked_for_is_no_news(tiny, trouble):
     with serving(tiny, backend="onnxruntime", precision="fp32") as stage:
         tell_start(stage.scoring, stage.metrics, stage.health)
         assert stage.health.notes() == {}
+
+
+def test_a_gpu_that_falls_off_the_bus_costs_tensorrt_and_no_event(tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small = {"tokens": 64, "image_rows": 1, "audio_seconds": 2.0}
+    with (
+        installed() as gpu,
+        serving(tiny, backend="tensorrt", precision="fp32", cpu_fallback=True, **small) as stage,
+    ):
+        assert stage.models(stage.answer()) == ["tensorrt fp32"] * 3
+        gpu.lose()
+        (name,) = set(stage.models(stage.answer()))
+        assert name.split()[0] in ("onnxruntime", "openvino")
+        assert f'from="tensorrt fp32",reason="device_lost",to="{name}"}} 1.0' in stage.said

@@ -1,0 +1,54 @@
+"""Which plans of a bundle are there, before anything is opened that would build them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from engines import cuda
+from engines.bundle import GRAPHS, Bundle
+from engines.device import Device
+from engines.sessions.choose import GPU, on_gpu
+from engines.tensorrt import api
+from engines.tensorrt.store import PlanStore
+from service.config import EngineSettings
+from service.errors import ConfigError
+
+BUILD: Final = "Build them: tidegate engine build {}"
+
+
+def refuse_building(engine: EngineSettings, bundle: Bundle) -> None:
+    """Raise ConfigError where plans would have to be built first, and `engine.build` does not allow it."""
+    if not engine.build and unbuilt(engine, bundle):
+        raise ConfigError(
+            f"the plans of bundle '{bundle.name}' are not built",
+            where="engine.build",
+            why="it is false, and no plans for this GPU, TensorRT and precision are there",
+            remedy=BUILD.format(bundle.name),
+        )
+
+
+def unbuilt(engine: EngineSettings, bundle: Bundle) -> bool:
+    """Whether opening the engine would build plans first, which takes minutes; raises EngineError."""
+    pairs = on_gpu(bundle, engine.backend, engine.precision)[0] if engine.backend in ("auto", *GPU) else []
+    if not pairs or pairs[0][0] != "tensorrt":
+        return False
+    store, precision = PlanStore(engine.plans), pairs[0][1]
+    used = [each for each in cuda.devices() if engine.devices == "all" or each.index in engine.devices]
+    return any(planned(bundle, store, each).get(precision, set()) < set(GRAPHS) for each in used)
+
+
+def planned(bundle: Bundle, store: PlanStore, device: Device) -> dict[str, set[str]]:
+    """By precision, the towers of a bundle that have plans for a device and this TensorRT."""
+    found: dict[str, set[str]] = {}
+    release = api.load().version
+    for entry in store.list():
+        key = entry.key
+        if key is None or key.tower not in GRAPHS:
+            continue
+        if (key.device, key.driver_major, key.tensorrt) != (device.name, device.driver, release):
+            continue
+        graph = bundle.read(bundle.graph_name(key.tower, key.precision))
+        if hashlib.sha256(graph).hexdigest() == key.graph:
+            found.setdefault(key.precision, set()).add(key.tower)
+    return found
