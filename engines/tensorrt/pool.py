@@ -137,7 +137,7 @@ class Pool:
     def _new(self, bucket: Bucket) -> Slot | None:
         """A slot for which room was taken; None where those of its bucket that there are must do."""
         try:
-            slot = self._made_room(bucket)
+            slot = self._made_or_none(bucket)
         except BaseException:
             self._unmade(bucket)
             raise
@@ -148,7 +148,7 @@ class Pool:
             self._bytes[slot] = slot.bytes
         return slot
 
-    def _made_room(self, bucket: Bucket) -> Slot | None:
+    def _made_or_none(self, bucket: Bucket) -> Slot | None:
         for _ in range(_TRIES):
             try:
                 with self._making:
@@ -162,7 +162,8 @@ class Pool:
                         return None
                     if not self._bytes or self._end is not None:
                         raise
-                    self._changed.wait()  # for what is in use: then that can go
+                    if not self._free:
+                        self._changed.wait()  # for what is in use: then that can go
         with self._making:
             return self._make(bucket)
 
