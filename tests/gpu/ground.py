@@ -44,8 +44,13 @@ class Ground:
 
     @property
     def store(self) -> PlanStore:
-        """Plans of these checks alone."""
-        return PlanStore(self.work / "plans", say=print)
+        """Plans of these checks alone: the part's process has a cache of its own."""
+        return PlanStore(say=print)
+
+    @property
+    def serving(self) -> Budget:
+        """As the daemon plans them on a GPU."""
+        return self.budget if self.small else Budget(16_384, 64, 160.0)
 
     def terms(self, lanes: int = LANES) -> Terms:
         """For opening a session."""

@@ -49,6 +49,15 @@ def _model(name: str, precision: str) -> Callable[[Ground], None]:
     return run
 
 
+def _prepare(name: str) -> Callable[[Ground], None]:
+    def run(ground: Ground) -> None:
+        from tests.gpu.speed import prepare
+
+        prepare(ground, name)
+
+    return run
+
+
 def _graphs(ground: Ground) -> None:
     from tests.gpu.graphs import measure
 
@@ -78,14 +87,17 @@ def parts(small: bool) -> dict[str, Part]:
         found += [Part(f"{name}-fp32", 60, _model(name, "fp32")) for name in ("bert", "vit", "wav2vec2")]
     found += [
         Part("starter-fp16", 420, _starter("fp16")),
+        Part("prepare-bert", 460, _prepare("bert")),
         Part("bert-fp16", 460, _model("bert", "fp16")),
         Part("failures", 120, _failures),
         Part("graphs", 200, _graphs),
         Part("starter-bf16", 420, _starter("bf16")),
         Part("decisions", 460, _decisions),
         Part("bert-bf16", 460, _model("bert", "bf16")),
+        Part("prepare-vit", 460, _prepare("vit")),
         Part("vit-fp16", 460, _model("vit", "fp16")),
         Part("vit-bf16", 460, _model("vit", "bf16")),
+        Part("prepare-wav2vec2", 460, _prepare("wav2vec2")),
         Part("wav2vec2-fp16", 460, _model("wav2vec2", "fp16")),
         Part("wav2vec2-bf16", 460, _model("wav2vec2", "bf16")),
         Part("bert-fp8", 470, _model("bert", "fp8")),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from engines import golden
 from engines.engine import EngineChoice, FusedEngine
+from engines.rates import Rates
 from engines.sessions.base import Arrays, Session
 from engines.sessions.tensorrt import opened
 from engines.tensorrt.buckets import Bucket, buckets_of
@@ -14,7 +15,7 @@ from engines.tensorrt.signature import Signature
 from engines.throughput import Floor, alternating, inputs_of
 from tests.gpu import peers
 from tests.gpu.ground import LANES, Ground
-from tests.gpu.models import SHAPES, bundle_of
+from tests.gpu.models import SHAPES, bundle_of, size_of
 from tests.gpu.results import Check, at_least, at_most, holds
 
 EACH = 6
@@ -38,6 +39,17 @@ def measure(ground: Ground, name: str, precision: str) -> None:
             _speed(ground, bundle, shape, precision, session, check)
         finally:
             session.close()
+
+
+def prepare(ground: Ground, name: str) -> None:
+    """The part `prepare-name`: the bundle, and its graphs at every precision, for the parts that follow."""
+    shape, begun = SHAPES[name], time.monotonic()
+    with ground.checking(f"{name}: bundle"):
+        bundle = bundle_of(shape, ground.work, ground.small)
+        told = f"random weights, rows of {size_of(shape, ground.small)}; {time.monotonic() - begun:.0f} s"
+        ground.tell(Check(f"{name}: bundle", "made", reason=told))
+        for precision in (*ground.precisions, *["fp8"] * shape.quantised):
+            ground.at(bundle, precision)
 
 
 def _verify(ground: Ground, bundle, precision: str, check: str) -> None:
@@ -69,7 +81,7 @@ def _speed(ground: Ground, bundle, shape, precision: str, session: Session, chec
         found = alternating(contenders, ground.seconds)
         after = ground.rates(precision)
     found["ours"] /= EACH * LANES
-    rates = max(before, after, key=lambda own: own.matrix)
+    rates = Rates(max(before.matrix, after.matrix), max(before.copy, after.copy))
     seconds = shape.size if shape.tower == "audio" and not ground.small else 1
     ours = bucket.rows * seconds / found["ours"]
     floor = Floor(graph, signature, bundle.preprocess, precision).rows_per_second(bucket, rates) * seconds

@@ -86,7 +86,7 @@ def opened(ground: Ground, bundle: Bundle, precision: str, backend: str = "tenso
     """The engine with fp32's calibration, as the ladder opens it before it verifies; raises EngineError."""
     fits = equivalent(bundle.calibration, precision)
     return FusedEngine(
-        replace(bundle, calibration=fits), EngineChoice(backend, precision), budget=ground.budget,
+        replace(bundle, calibration=fits), EngineChoice(backend, precision), budget=ground.serving,
         uncalibrated="warn",
     )  # fmt: skip
 
