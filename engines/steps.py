@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import DeviceLost, EngineError, OutOfMemory
+from engines.head import NotFinite
 from engines.verify import Unverified
 
 Code = Literal["unverified", "out_of_memory", "device_lost", "failed"]
@@ -32,7 +33,8 @@ def code_of(error: BaseException | None) -> Code:
         return "device_lost"
     if caused_by(error, OutOfMemory):
         return "out_of_memory"
-    return "unverified" if caused_by(error, Unverified) else "failed"
+    refused = caused_by(error, Unverified) or caused_by(error, NotFinite)
+    return "unverified" if refused else "failed"
 
 
 def caused_by(error: BaseException | None, kind: type[EngineError]) -> bool:

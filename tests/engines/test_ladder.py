@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ import pytest
 
 from engines import calibration
 from engines import ladder as ladders
+from engines.batch import Batch
 from engines.bundle import EVALUATION, Bundle
 from engines.engine import FusedEngine, open_engine
 from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.evaluation import write_evaluation
 from engines.ladder import Ladder, Wanted
+from engines.planner import Budget
 from engines.sessions import onnxruntime
 from engines.sessions.base import Backend, Terms
 from engines.sessions.choose import BACKENDS, GPU, on_gpu
 from engines.thresholds import Thresholds
 from engines.verify import Unverified
+from tests.standin import Machine, installed
 from tests.tiny_bundle import LABELS, examples, seal
 
 EVENTS = 420
@@ -395,3 +398,62 @@ def test_a_gpu_backend_is_verified_wherever_it_is_opened(evaluated: Bundle, card
     engine = open_engine(evaluated, "tensorrt", threads=1)
     engine.close()
     assert engine.info.precision == "bf16"
+
+
+SMALL = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
+
+
+@pytest.fixture
+def gpu(cache: Path) -> Iterator[Machine]:
+    """A GPU host, of which only TensorRT and CUDA are stood in for."""
+    with installed() as machine:
+        yield machine
+
+
+def test_tensorrt_serves_what_verifies(evaluated: Bundle, gpu: Machine):
+    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
+    engine = ladder.open()
+    assert (engine.info.engine, engine.info.precision) == ("tensorrt", "fp32")
+    assert "0 of" in engine.info.why
+    assert engine.memory[0] > 0
+    engine.close()
+
+
+def test_a_plan_that_computes_no_numbers_is_refused(evaluated: Bundle, gpu: Machine):
+    gpu.nan = frozenset({"fp32"})
+    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
+    with pytest.raises(EngineError, match="not finite"):
+        ladder.open()
+    assert steps(ladder) == [("tensorrt fp32", "unverified")]
+
+
+def test_a_plan_that_is_off_is_refused(evaluated: Bundle, gpu: Machine):
+    gpu.noise = {"fp32": 0.5}
+    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
+    with pytest.raises(EngineError, match="golden"):
+        ladder.open()
+    assert steps(ladder) == [("tensorrt fp32", "failed")]
+
+
+def test_when_the_device_is_lost_nothing_on_it_is_next(evaluated: Bundle, gpu: Machine):
+    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
+    engine = ladder.open()
+    gpu.lose()
+    with pytest.raises(EngineError) as caught:
+        engine.infer(Batch.of(examples(20)))
+    engine.close()
+    assert ladder.next_engine(engine.info, caught.value) is None
+    assert steps(ladder) == [("tensorrt fp32", "device_lost")]
+    assert not caught.value.events
+
+
+def test_the_processor_takes_over_from_a_lost_device_where_it_may(evaluated: Bundle, gpu: Machine):
+    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL, cpu_fallback=True))
+    engine = ladder.open()
+    gpu.lose()
+    engine.close()
+    replaced = ladder.next_engine(engine.info, DeviceLost("gone"))
+    assert replaced is not None
+    assert len(replaced.infer(Batch.of(examples(20))).sentiment) == 20
+    assert replaced.info.engine in ("onnxruntime", "openvino")
+    replaced.close()
