@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from engines.bundle import Bundle
 from engines.sessions.base import Backend, Session, Terms
@@ -17,17 +16,12 @@ def later(name: str) -> Backend:
         found: Backend = import_module(place).BACKEND
         return found
 
-    def missing() -> str | None:
-        if find_spec(place) is None:
-            return f"this version of Tidegate has no {name}"
-        return real().missing()
-
     def opened(bundle: Bundle, tower: str, precision: str, terms: Terms) -> Session:
         return real().open(bundle, tower, precision, terms)
 
     return Backend(
         name=name,
-        missing=missing,
+        missing=lambda: real().missing(),
         native=lambda: real().native(),
         describe=lambda: real().describe(),
         open=opened,
