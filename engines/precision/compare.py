@@ -17,12 +17,16 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
+from engines import golden
 from engines.batch import MODALITIES, Batch, Float32
 from engines.bundle import Bundle
+from engines.combine import combinations
 from engines.errors import EngineError
+from engines.head import Head
 from engines.planner import Budget
 from engines.precision.policy import kinds_of
-from engines.sessions.base import Arrays
+from engines.sessions.base import Arrays, Terms
+from engines.sessions.onnxruntime import OnnxRuntimeSession
 from engines.towers import Towers
 
 _FLOAT, _BRAIN = TensorProto.FLOAT, TensorProto.BFLOAT16
@@ -56,6 +60,35 @@ def compare(reference: bytes, other: bytes, samples: Sequence[Arrays]) -> Compar
 
 def _finite(error: float) -> float:
     return error if np.isfinite(error) else float("inf")
+
+
+def golden_error(bundle: Bundle, graphs: Mapping[str, bytes]) -> float | None:
+    """The largest error of a logit against the golden vectors, with some towers' graphs in place of those at
+    fp32; None where the bundle has no golden vectors. Raises EngineError.
+    """
+    if bundle.golden is None:
+        return None
+    spec = bundle.preprocess
+    batch = golden.batch_of(bundle.golden, spec.text.channels)
+    shapes = [(count, bundle.width) for count in bundle.tokens]
+    budget = Budget(rate=spec.audio.rate)
+    own = [_Plain(runnable(graphs.get(m) or bundle.read(bundle.graph_name(m)))) for m in MODALITIES]
+    towers = Towers(own, shapes, budget, None, spec.text.channels, spec.text.planned)
+    head = Head(OnnxRuntimeSession(bundle, "head", "fp32", Terms()), shapes, budget.head_rows)
+    return golden.error(bundle.golden, head.run([combinations(batch)], towers.run(batch))[0])
+
+
+class _Plain:
+    """A session that runs every node as it stands in the graph."""
+
+    def __init__(self, graph: bytes) -> None:
+        self._session = _session(graph)
+
+    def run(self, inputs: Arrays) -> dict[str, Float32]:
+        return {"tokens": self._session.run(["tokens"], dict(inputs))[0]}
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def runs(graph: bytes) -> bool:
@@ -130,7 +163,8 @@ class _Noted:
 def _session(graph: bytes) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    # Nothing is fused: a pair of casts that rounds must not be taken for one that does nothing.
+    # Nothing is fused: casts that round must not be taken for superfluous, and what ONNX Runtime makes of
+    # quantised layers has kernels for some of them only.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from service.cli.main import run
 from service.errors import Exit
 from tests.labelled import texts, write
 
-needs_onnx = pytest.mark.skipif(find_spec("onnx") is None, reason="needs the training extra (onnx)")
+needs_optimiser = pytest.mark.skipif(find_spec("modelopt") is None, reason="needs the quantise extra")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_calibrate_refuses_too_few_positives(tiny, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@needs_onnx
+@needs_optimiser
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_export_adds_graphs_that_give_nearly_the_same_answers(precision, tiny, tmp_path, capsys):
     out = tmp_path / "cast"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-WIDTH, WORDS = 8, 11
+WIDTH, WORDS = 32, 50
 Node = tuple[str, list[str], str, dict[str, Any]]
 
 
@@ -68,7 +68,7 @@ def encoder(mask: float = float("-inf")) -> ModelProto:
     }
     for name in ("query", "key", "value", "out"):
         constants[f"{name}.bytes"] = random.integers(-127, 128, (WIDTH, WIDTH)).astype(np.int8)
-        constants[f"{name}.scale"] = random.uniform(0.002, 0.004, WIDTH).astype(np.float32)
+        constants[f"{name}.scale"] = random.uniform(0.0008, 0.0016, WIDTH).astype(np.float32)
     return model(nodes, constants, {"ids": (TensorProto.INT32, ["rows", "length"])}, "tokens",
                  ["rows", "length", WIDTH])  # fmt: skip
 
@@ -93,8 +93,8 @@ def spectrum() -> ModelProto:
 
 def ids(rows: int = 4) -> dict[str, np.ndarray]:
     random = np.random.default_rng(1)
-    table = random.integers(1, WORDS, (rows, 5)).astype(np.int32)
-    table[::2, 3:] = 0
+    table = random.integers(1, WORDS, (rows, 16)).astype(np.int32)
+    table[::2, 9:] = 0
     return {"ids": table}
 
 

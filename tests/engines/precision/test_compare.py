@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from engines import golden
-from engines.precision.compare import compare, inputs_of, runs, twin
-from tests.engines.precision.graphs import encoder, ids, model
+from engines.precision.compare import compare, golden_error, inputs_of, runs, twin
+from tests.engines.precision.graphs import WIDTH, encoder, ids, model
 
 
 def brain() -> bytes:
@@ -63,7 +64,7 @@ def test_a_comparison_says_whether_the_graph_ran_as_it_is():
 def test_a_graph_with_other_weights_differs():
     one, other = encoder(), encoder()
     gain = next(x for x in other.graph.initializer if x.name == "gain")
-    gain.CopyFrom(numpy_helper.from_array(np.full(8, 1.1, np.float32), "gain"))
+    gain.CopyFrom(numpy_helper.from_array(np.full(WIDTH, 1.1, np.float32), "gain"))
     found = compare(one.SerializeToString(), other.SerializeToString(), [ids()])
     assert found.typical == pytest.approx(0.1, rel=1e-4)
 
@@ -75,3 +76,14 @@ def test_rows_of_a_batch_become_what_towers_are_given(bundle):
     assert found["audio"][0].keys() == {"samples", "lengths"}
     shown = bundle.golden["presence"]
     assert sum(len(each["ids"]) for each in found["text"]) == (shown & 1 > 0).sum()
+
+
+def test_logits_of_the_graphs_as_they_are_are_the_golden_ones(bundle):
+    assert golden_error(bundle, {}) < golden.bound("fp32")
+
+
+def test_logits_show_a_tower_that_answers_otherwise(bundle):
+    found = onnx.load_from_string(bundle.read(bundle.graph_name("text")))
+    table = next(x for x in found.graph.initializer if x.name == "table")
+    table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table) * np.float32(1.5), "table"))
+    assert golden_error(bundle, {"text": found.SerializeToString()}) > golden.bound("fp16")
