@@ -84,6 +84,13 @@ def test_what_the_limit_cut_off_has_no_result_and_what_overran_by_itself_has(pla
     assert plan.results.read(["a"])[0].checks[-1].verdict == "fail"
 
 
+def test_a_part_that_ran_out_of_time_is_tried_once_more(plan: Plan):
+    starts = Starts(a="out of time")
+    for _ in range(3):
+        run_all([part("a")], plan, starts)
+    assert starts.names == ["a", "a"]
+
+
 def test_every_part_fits_its_time_and_every_name_is_a_file_name():
     for small in (False, True):
         for name, one in parts(small).items():

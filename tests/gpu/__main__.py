@@ -13,8 +13,10 @@ minutes), remove the results, prepare an older one, down to 10.6, and start agai
 which were tried.
 
 A part takes at most eight minutes, in a process of its own. Each that ended has a JSON file in the results'
-folder (tests/gpu/results/DATE-DEVICE), and is not run again unless it is named; copy the folder back to the
-same place to go on on another machine. The table, tests/gpu/DATE-DEVICE.md, is written after every call.
+folder (tests/gpu/results/DATE-DEVICE), and is not run again unless it is named, or ran out of time once;
+copy the folder back to the same place to go on on another machine. The table, tests/gpu/DATE-DEVICE.md, is
+written after every call. What parts build (bundles, plans) is kept in ~/.cache/tidegate-gpu-check, or in the
+folder that GPU_WORK names; GPU_RESULTS names another folder for results and table.
 
 Without a GPU, `python -m tests.gpu --device cpu --small` rehearses: every part's code on tiny shapes, with
 the tests' stand-in for TensorRT. What that writes lies in a temporary folder and is never a measurement.
@@ -52,10 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     if machine is None:
         return UNREACHABLE
     temporary = Path(tempfile.mkdtemp(prefix="gpu-check-")) if not cuda or told.small else None
-    work = Path(told.work or temporary or Path.home() / ".cache" / "tidegate-gpu-check")
+    work = Path(told.work or temporary or Path.home() / ".cache" / "tidegate-gpu-check").resolve()
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     root = temporary or HERE / "results"
-    folder = Path(told.results) if told.results else folder_for(root, machine, known, today)
+    folder = Path(told.results).resolve() if told.results else folder_for(root, machine, known, today)
     plan = Plan(Results(folder), work / "work", cuda, told.small, machine, told.limit)
     wanted = [known[name] for name in told.part] or list(known.values())
     left = run_all(wanted, plan, again=bool(told.part))

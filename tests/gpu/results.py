@@ -57,6 +57,7 @@ class Part:
     checks: tuple[Check, ...]
     when: str = ""
     machine: str = ""
+    tries: int = 1
 
 
 class Results:
@@ -73,7 +74,16 @@ class Results:
         """Whether a part has a result."""
         return self._path(name).is_file()
 
-    def close(self, name: str, ended: str, seconds: float, machine: str = "") -> Part:
+    def finished(self, name: str) -> bool:
+        """Whether a part need not run again: where it ran out of time once, what it built helps the next."""
+        found = self.read([name])
+        return bool(found) and (found[0].ended != "out of time" or found[0].tries > 1)
+
+    def tries(self, name: str) -> int:
+        """How often a part has ended so far."""
+        return sum(part.tries for part in self.read([name]))
+
+    def close(self, name: str, ended: str, seconds: float, machine: str = "", tries: int = 1) -> Part:
         """Seal what a part wrote: a part that crashed keeps what it had found, and says so."""
         found = []
         if self.draft(name).is_file():
@@ -85,7 +95,7 @@ class Results:
         if ended != "done":
             found.append(Check(name, "", "", "fail", f"the part ended before its end: {ended}"))
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        part = Part(name, ended, round(seconds, 1), tuple(found), when, machine)
+        part = Part(name, ended, round(seconds, 1), tuple(found), when, machine, tries)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(name)
         path.with_suffix(".draft").write_text(
@@ -154,7 +164,7 @@ def folder_for(root: Path, device: str, names: Iterable[str], today: str) -> Pat
     slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     wanted = list(names)
     for folder in sorted(root.glob(f"????-??-??-{slug}"), reverse=True):
-        if not all(Results(folder).has(name) for name in wanted):
+        if not all(Results(folder).finished(name) for name in wanted):
             return folder
     return root / f"{today}-{slug}"
 

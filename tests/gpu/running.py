@@ -35,10 +35,10 @@ Start = Callable[[Part, Plan, float], str]
 
 
 def run_all(wanted: Sequence[Part], plan: Plan, start: Start | None = None, again: bool = False) -> list[str]:
-    """Run the parts without a result (with `again` all of them); the names of those that are left."""
+    """Run the parts that are not finished (with `again` all of them); the names of those that are left."""
     start, begun, left = start or process, time.monotonic(), []
     for part in wanted:
-        if plan.results.has(part.name) and not again:
+        if plan.results.finished(part.name) and not again:
             continue
         rest = float("inf") if plan.limit is None else plan.limit - (time.monotonic() - begun)
         if rest < min(part.seconds, plan.most):
@@ -46,6 +46,7 @@ def run_all(wanted: Sequence[Part], plan: Plan, start: Start | None = None, agai
             print(f"{part.name}: {rest:.0f} s are left, it may need {part.seconds}", flush=True)
             continue
         print(f"{part.name}", flush=True)
+        tries = 0 if again else plan.results.tries(part.name)
         plan.results.forget(part.name)
         at = time.monotonic()
         ended = start(part, plan, min(plan.most, rest))
@@ -53,7 +54,7 @@ def run_all(wanted: Sequence[Part], plan: Plan, start: Start | None = None, agai
             plan.results.forget(part.name)
             left.append(part.name)
             continue
-        plan.results.close(part.name, ended, time.monotonic() - at, plan.machine)
+        plan.results.close(part.name, ended, time.monotonic() - at, plan.machine, tries + 1)
     return left
 
 
