@@ -17,6 +17,7 @@ from engines.ladder import Ladder, Wanted
 from engines.planner import Budget
 from engines.preprocess.text import text_encoder
 from service.config import EngineSettings, Settings
+from service.errors import UnreachableError
 from service.explain import Explainer
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool
@@ -44,13 +45,14 @@ def open_scoring(
     """The path from record to score, warmed up; `fits` is the largest score record allowed.
 
     `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy, plans), BundleError or
-    EngineError before anything is scored, and what `start` raises.
+    EngineError before anything is scored, UnreachableError where a GPU is lost or full, and what `start`
+    raises.
     """
     policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
     refuse_building(settings.engine, bundle)
     with ExitStack() as stack:
         ladder = ladder_of(bundle, settings.engine, start.progress)
-        engine = start.run(ladder.open)
+        engine = start.run(partial(_first, ladder))
         stack.callback(engine.close)
         spec, limits = bundle.preprocess, settings.limits
         pool = DecodePool(spec.image, spec.audio, limits, limits.decode_workers, on_restart=on_restart)
@@ -60,6 +62,19 @@ def open_scoring(
         scoring = Scoring(intake, engine, ladder, partial(_serving, settings, policy, fits))
         stack.callback(_close_other, scoring, engine)
         yield scoring
+
+
+def _first(ladder: Ladder) -> Engine:
+    try:
+        return ladder.open()
+    except EngineError as error:
+        if any(
+            step.code in ("device_lost", "out_of_memory") for step in ladder.steps
+        ):  # of today, not of ours
+            raise UnreachableError(
+                error.what, where=error.where, why=error.why, remedy=error.remedy
+            ) from error
+        raise
 
 
 def _close_other(scoring: Scoring, first: Engine) -> None:

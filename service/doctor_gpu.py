@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,7 @@ from engines import cuda
 from engines.bundle import GRAPHS, Bundle
 from engines.device import Device
 from engines.errors import EngineError
-from engines.sessions.choose import GPU, on_gpu
+from engines.sessions.choose import BACKENDS, GPU, on_gpu
 from engines.tensorrt import api
 from engines.tensorrt.store import PlanStore
 from service.config import EngineSettings, Settings
@@ -102,17 +101,9 @@ def _state(good: bool) -> State:
 
 def _torch() -> tuple[str, bool]:
     """What there is of torch, and whether it computes on a GPU."""
-    if find_spec("torch") is None:
-        return "not installed: only needed where TensorRT is not", False
-    try:
-        import torch
-    except (ImportError, OSError, RuntimeError) as error:
-        return f"torch does not load: {str(error)[:200]}", False
-    if torch.version.cuda is None:
-        return f"torch {torch.__version__} is built without CUDA", False
-    works = torch.cuda.is_available()
-    told = "which sees the GPU" if works else "which sees no GPU"
-    return f"torch {torch.__version__} for CUDA {torch.version.cuda}, {told}", works
+    torch = BACKENDS["torch"]
+    why = torch.missing()
+    return (torch.describe(), True) if why is None else (f"cannot take over: {why}", False)
 
 
 def _plans(engine: EngineSettings, bundle: Bundle, device: Device) -> Result:

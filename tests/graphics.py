@@ -49,7 +49,7 @@ class Written(Trouble):
     def current(self) -> Mapping[str, str]:
         """As the file says now; nothing where there is none."""
         lines = self._path.read_text().splitlines() if self._path.exists() else []
-        return dict(line.split(":") for line in lines)  # type: ignore[misc]
+        return dict(line.split(":") for line in lines)
 
 
 class _Session:

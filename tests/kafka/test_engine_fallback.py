@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster import until
 from tests.harness import ROOT, Daemon, World, posts
+from tests.standin import environment
 
 SITE = """
 import sys
@@ -124,3 +125,19 @@ def test_a_stop_while_nothing_serves_commits_nothing_and_the_next_daemon_scores_
         here.wait_committed(PATIENT)
         assert daemon.stop(PATIENT) == 0
     assert here.verdict().problems(duplicates=0) == []
+
+
+def test_a_stop_while_plans_are_being_built_ends_at_once_and_nothing_was_read(
+    world: Callable[..., World], tmp_path: Path
+):
+    here = world(settings={"engine": {"backend": "tensorrt", "precision": "fp32"}})
+    here.send(posts(20))
+    env = environment(build_seconds=600.0) | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with here.daemon(env=env) as daemon:
+        until(PATIENT, "a build", lambda: "fp32" in (daemon.reasons("startupz") or {}).get("starting", ""))
+        assert not daemon.ready
+        assert daemon.live
+        assert daemon.stop(20) == 0
+        assert "nothing was read" in daemon.log
+        assert '"message":"serving"' not in daemon.log, "it never joined the group"
+    assert here.answers() == []

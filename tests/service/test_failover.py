@@ -20,7 +20,7 @@ from service.assembly import open_scoring
 from service.buffer import Pace
 from service.config import Settings
 from service.cycle import Cycle
-from service.errors import InternalError
+from service.errors import InternalError, UnreachableError
 from service.failover import Failover, tell_start
 from service.failpoint import FailPoints
 from service.health import Health
@@ -240,3 +240,12 @@ def test_a_gpu_that_falls_off_the_bus_costs_tensorrt_and_no_event(tiny, monkeypa
         (name,) = set(stage.models(stage.answer()))
         assert name.split()[0] in ("onnxruntime", "openvino")
         assert f'from="tensorrt fp32",reason="device_lost",to="{name}"}} 1.0' in stage.said
+
+
+def test_a_gpu_that_is_lost_or_full_at_the_start_is_worth_another_start(tiny, trouble):
+    trouble.known["gpu"] = "device_lost"
+    with pytest.raises(UnreachableError, match="stumbled"), serving(tiny):
+        pass
+    trouble.known["gpu"] = "failed"
+    with pytest.raises(EngineError, match="stumbled"), serving(tiny):
+        pass
