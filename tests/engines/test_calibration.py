@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.calibration import Calibration, Fitted, dump, parse, serving, sigmoid, softmax
+from engines.calibration import Calibration, Fitted, dump, equivalent, parse, serving, sigmoid, softmax
 from engines.errors import BundleError, EngineError
 from engines.thresholds import Thresholds
 
@@ -90,6 +90,13 @@ def test_tolerated_it_is_served_with_the_nearest_fit_and_without_its_thresholds(
     assert fit.scale is FITTED.scale
     assert not own
     assert not fit.thresholds
+
+
+def test_what_decides_as_fp32_does_is_served_with_the_fit_of_fp32():
+    fits = {"fp32": replace(FITTED, thresholds={"hate": NONE}), "bf16": RAW}
+    for precision in ("bf16", "fp16"):
+        assert serving(equivalent(fits, precision), precision, "refuse") == (fits["fp32"], True)
+    assert equivalent({"fp32": RAW}, "fp16") == {"fp32": RAW}
 
 
 def test_a_bundle_that_says_it_is_not_calibrated_is_served_unless_that_is_refused():
