@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from engines.batch import Batch, Example
 from engines.bundle import Bundle
-from engines.engine import open_engine
 from engines.preprocess.audio import AudioLimits, decode_audio
 from engines.preprocess.image import ImageLimits, decode_image
 from engines.preprocess.text import text_encoder
-from service.config import Limits
+from service.assembly import engine_of
+from service.config import EngineSettings, Limits
 from service.record import Record
 
 MODULE: Final = "service.bench.naive"
@@ -118,8 +118,7 @@ class EngineModel:
     """The daemon's engine, pinned to the choice that the daemon makes, one event at a time."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._engine = open_engine(bundle)
-        self._engine.warm_up()
+        self._engine = engine_of(bundle, EngineSettings())
 
     def __call__(self, example: Example) -> dict[str, Any]:
         """Sentiment and moderation, calibrated."""
