@@ -60,11 +60,9 @@ def test_inputs_and_outputs_stay(made, tower, precision):
     assert after.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
 
 
-@pytest.mark.parametrize(
-    ("precision", "bound"), [("bf16", 0.02), ("fp16", 2e-3), ("fp8", 0.1), ("int8", 0.05)]
-)
 @pytest.mark.parametrize("tower", ["text", "audio"])
-def test_answers_stay_near(made, tower, precision, bound):
+@pytest.mark.parametrize("precision", LOWER)
+def test_answers_stay_near(made, tower, precision):
     before, taken = (text(), ids()) if tower == "text" else (sound(), samples())
     found = compare(before, made[tower, precision].SerializeToString(), [taken])
     assert found.typical < BOUNDS[precision]
