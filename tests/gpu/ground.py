@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,20 @@ class Ground:
             why = f"{type(error).__name__}: {error}"
             self.tell(Check(check, "", bar, "fail", " ".join(why.split())[:400]))
 
+    @contextmanager
+    def _without_standin(self) -> Iterator[None]:
+        """Casting has processes of its own, whose libraries would take the stand-in for the real thing."""
+        before = os.environ.get("PYTHONPATH", "")
+        if not self.cuda:
+            from tests.standin import PATH
+
+            kept = [path for path in before.split(os.pathsep) if path != str(PATH)]
+            os.environ["PYTHONPATH"] = os.pathsep.join(kept)
+        try:
+            yield
+        finally:
+            os.environ["PYTHONPATH"] = before
+
     def at(self, bundle: Bundle, precision: str) -> Bundle | None:
         """The bundle with graphs of a precision: cast or quantised once, kept; None where that fails."""
         if precision == "fp32" or any(precision in own for own in bundle.manifest["graphs"].values()):
@@ -94,7 +109,8 @@ class Ground:
         from engines.training.casting import recast
 
         try:
-            made, compared = recast(bundle.folder, precision, folder)
+            with self._without_standin():
+                made, compared = recast(bundle.folder, precision, folder)
         except EngineError as error:
             self.tell(Check(check, "", "", "fail", str(error)[:400]))
             return None
