@@ -50,7 +50,8 @@ def _never() -> bool:
 class Backend:
     """A way to run graphs. `missing` says why it cannot be used here, None where it can.
 
-    `native` are the precisions it makes out of an fp32 graph; for others the bundle needs graphs of its own.
+    `native` are the precisions it makes out of an fp32 graph; for others the bundle needs graphs of its own,
+    of those that it `reads`.
     `on_gpu` tells whether it computes on GPUs here: then towers run side by side, and threads only wait.
     """
 
@@ -61,3 +62,4 @@ class Backend:
     open: Callable[[Bundle, str, str, Terms], Session]
     """Open (bundle, tower, precision, terms); raises EngineError."""
     on_gpu: Callable[[], bool] = _never
+    reads: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp8", "int8")

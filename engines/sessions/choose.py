@@ -159,7 +159,7 @@ def candidates(
 
 def _can(backend: Backend, bundle: Bundle, precision: str) -> bool:
     own = all(precision in bundle.manifest["graphs"][m] for m in ("text", "image", "audio"))
-    return own or precision in backend.native()
+    return (own and precision in backend.reads) or precision in backend.native()
 
 
 def _may(backend: Backend, bundle: Bundle, precision: str) -> bool:

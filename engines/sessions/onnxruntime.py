@@ -70,4 +70,5 @@ BACKEND = Backend(
     native=lambda: ("fp32",),
     describe=_describe,
     open=OnnxRuntimeSession,
+    reads=("fp32", "fp16", "int8"),  # few of its operators have kernels for bfloat16
 )

@@ -22,13 +22,12 @@ _CAPABILITIES: Final = {"fp32": "FP32", "bf16": "BF16"}
 
 
 class OpenVinoSession:
-    """One graph, compiled from verified bytes at a precision that is never left to the plugin."""
+    """One graph, compiled from verified bytes at fp32, at a precision that is never left to the plugin."""
 
     def __init__(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> None:
         self._where = f"{bundle.name}/{tower} on OpenVINO"
-        own = precision in bundle.manifest["graphs"][tower]
         # The plugin takes bf16 by itself where it can; the head stays exact, it carries the calibration.
-        hint = "f32" if tower == "head" and not own else _HINTS[precision]
+        hint = "f32" if tower == "head" else _HINTS[precision]
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY" if terms.lanes == 1 else "THROUGHPUT",
@@ -38,7 +37,7 @@ class OpenVinoSession:
         }
         try:
             core = _core()
-            model = core.read_model(io.BytesIO(bundle.read(bundle.graph_name(tower, precision))))
+            model = core.read_model(io.BytesIO(bundle.read(bundle.graph_name(tower))))
             self._compiled: Any = core.compile_model(model, "CPU", settings)
             self._requests: SimpleQueue[Any] = SimpleQueue()
             for _ in range(terms.lanes):
@@ -89,4 +88,11 @@ def _describe() -> str:
     return f"OpenVINO {version('openvino')} CPU"
 
 
-BACKEND = Backend(name="openvino", missing=_missing, native=_native, describe=_describe, open=OpenVinoSession)
+BACKEND = Backend(
+    name="openvino",
+    missing=_missing,
+    native=_native,
+    describe=_describe,
+    open=OpenVinoSession,
+    reads=("fp32",),
+)
