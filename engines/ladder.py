@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from engines.bundle import Bundle
@@ -35,7 +36,8 @@ def _nothing() -> None:
 class Wanted:
     """What the configuration asks for; see `open_engine`. ``host`` and ``gpu`` bound micro-batches on either;
     ``gpu_memory`` is the share of a GPU's memory that may be filled; ``cpu_fallback`` lets the processor take
-    over from one; ``progress`` hears what is built, and the share that is done.
+    over from one; ``progress`` hears what is built, and the share that is done; ``plans`` is the folder where
+    that is kept, None for the cache.
     """
 
     backend: str = "auto"
@@ -49,6 +51,7 @@ class Wanted:
     gpu_memory: float = 0.8
     cpu_fallback: bool = False
     progress: Callable[[str, float], None] | None = None
+    plans: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,7 @@ class Ladder:
             devices=wanted.devices,
             progress=progress,
             gpu_memory=wanted.gpu_memory,
+            plans=wanted.plans,
         )
 
     def _verify(self, engine: FusedEngine, rung: Rung, alive: Alive) -> Verdict | None:

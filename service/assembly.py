@@ -116,6 +116,7 @@ def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = 
         gpu_memory=settings.gpu_memory,
         cpu_fallback=settings.cpu_fallback,
         progress=progress,
+        plans=settings.plans,
     )
     return Ladder(bundle, wanted)
 

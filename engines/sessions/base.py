@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ class Session(Protocol):
 class Terms:
     """What a session is opened for: so many threads, shared by as many runs at once as there are lanes, and
     micro-batches within a budget. On GPUs: which ones, and the share of a GPU's memory that may be filled;
-    `progress` hears what is being built, and the share that is done.
+    `progress` hears what is being built, and the share that is done, and `plans` is the folder where it is
+    kept, None for the cache.
     """
 
     threads: int = 1
@@ -40,6 +42,7 @@ class Terms:
     devices: tuple[int, ...] = (0,)
     progress: Callable[[str, float], None] | None = None
     gpu_memory: float = 0.8
+    plans: Path | None = None
 
 
 def _never() -> bool:

@@ -36,7 +36,7 @@ def opened(
     """
     where = f"{bundle.name}/{tower} on TensorRT, {precision}"
     devices = _devices(terms)
-    store = store or PlanStore(say=log.warning)
+    store = store or PlanStore(terms.plans, log.warning)
     loaded = api.load()
 
     def session(fresh: bool) -> TensorRTSession:

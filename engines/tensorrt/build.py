@@ -59,7 +59,7 @@ def built(
     They come from the store, unless they are not there or `fresh` ones are asked for. Where memory does not
     suffice to build for the largest rows, half of them are planned for: larger micro-batches are cut.
     """
-    work = _Work(bundle, tower, precision, terms, device, store or PlanStore(say=log.warning))
+    work = _Work(bundle, tower, precision, terms, device, store or PlanStore(terms.plans, log.warning))
     wanted = buckets_of(tower, work.signature, bundle.preprocess, terms.budget)
     ladders = [wanted]
     while len(ladders) <= _HALVINGS and (smaller := _halved(ladders[-1])):

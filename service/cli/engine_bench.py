@@ -116,8 +116,9 @@ def _speeds(
     lanes = EACH if on_gpu else lanes_for(bundle.graph_bytes(precision), threads)
     with bars() as show:
         terms = Terms(
-            threads, lanes, budget, tuple(wanted.devices), None if quiet else show, settings.gpu_memory
-        )
+            threads, lanes, budget, tuple(wanted.devices), None if quiet else show, wanted.gpu_memory,
+            wanted.plans,
+        )  # fmt: skip
         session = BACKENDS[backend].open(bundle, tower, precision, terms)
     try:
         for bucket in buckets_of(tower, signature, bundle.preprocess, budget):

@@ -115,6 +115,7 @@ def _engine(bundle: Bundle, settings: Any, backend: str, precision: str, quiet: 
             replace(bundle, calibration=equivalent(bundle.calibration, precision)),
             EngineChoice(backend, precision), threads=settings.threads, budget=budget, contributions=False,
             uncalibrated="warn", devices=wanted.devices, progress=None if quiet else show,
+            gpu_memory=wanted.gpu_memory, plans=wanted.plans,
         )  # fmt: skip
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from engines.verify import Compared, Verdict
+from service import doctor_gpu
+from service.assembly import open_scoring
 from service.cli.engine_options import span
 from service.cli.main import run
+from service.config import Settings
 from service.errors import Exit
 from tests import standin
 from tests.labelled import texts, write
@@ -99,6 +102,25 @@ def test_plans_are_built_verified_listed_and_pruned(tiny, gpu, capsys):
     assert lines(capsys)[0]["removed"] == 0, "all of them can be used here"
     assert run(["engine", "prune", "--all", "--json"]) == Exit.OK
     assert lines(capsys)[0]["removed"] >= made["plans"]
+
+
+def test_every_verb_and_the_session_keep_plans_in_the_folder_that_is_set(tiny, gpu, capsys, tmp_path):
+    engine = {"backend": "tensorrt", "precision": "fp32", "plans": str(tmp_path / "mine"), "tokens": 256}
+    config = tmp_path / "tidegate.yaml"
+    config.write_text(json.dumps({"bundle": tiny, "engine": engine}))
+    assert run(["engine", "build", tiny, "--precision", "fp32", "-c", str(config), "--json"]) == Exit.OK
+    (made,) = lines(capsys)
+    assert made["plans"] == len(gpu.built) == len(list((tmp_path / "mine").glob("*.plan")))
+    assert run(["engine", "list", "-c", str(config), "--json"]) == Exit.OK
+    assert sum(line["schema"] == "tidegate.engine-plan/1" for line in lines(capsys)) == made["plans"]
+    settings = Settings.model_validate({"bundle": tiny, "engine": engine, "limits": {"decode_workers": 1}})
+    (told,) = [result for result in doctor_gpu.gpu(settings) if result.name == "plans"]
+    assert (told.state, "built at fp32" in told.detail) == ("PASS", True)
+    with open_scoring(settings) as scoring:
+        assert scoring.engine.info.engine == "tensorrt"
+    assert run(["engine", "verify", tiny, "--precision", "fp32", "-c", str(config)]) == Exit.OK
+    assert len(gpu.built) == made["plans"], "the session found them"
+    assert not list((tmp_path / "cache").rglob("*.plan"))
 
 
 def test_a_build_that_fails_says_why_and_is_refused(tiny, gpu, capsys):
