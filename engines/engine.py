@@ -108,6 +108,7 @@ class FusedEngine:
         progress: Callable[[str, float], None] | None = None,
         gpu_memory: float = 0.8,
         plans: Path | None = None,
+        build: bool = True,
     ) -> None:
         backend = BACKENDS[choice.backend]
         fit, calibrated = calibration.serving(
@@ -127,7 +128,7 @@ class FusedEngine:
         small = lanes_for(bundle.graph_bytes(choice.precision), threads)
         self._lanes = Lanes(gpu_lanes(len(devices)) if on_gpu else small)
         self.useful_token_ratio = 1.0
-        terms = Terms(threads, self._lanes.count, budget, tuple(devices), progress, gpu_memory, plans)
+        terms = Terms(threads, self._lanes.count, budget, tuple(devices), progress, gpu_memory, plans, build)
         opened: list[Timed] = []
         try:
             for tower in GRAPHS:  # one by one: what is open when the next fails must be closed

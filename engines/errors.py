@@ -69,6 +69,10 @@ class PlanRefused(EngineError):  # noqa: N818
     """A plan that TensorRT does not load: of another version or device, or not what it once was."""
 
 
+class NotBuilt(EngineError):  # noqa: N818
+    """A plan that is not there, where none may be built."""
+
+
 @contextmanager
 def of_data() -> Iterator[None]:
     """What goes wrong in here is the data's fault: every EngineError leaves it as a DataError."""

@@ -37,7 +37,7 @@ class Wanted:
     """What the configuration asks for; see `open_engine`. ``host`` and ``gpu`` bound micro-batches on either;
     ``gpu_memory`` is the share of a GPU's memory that may be filled; ``cpu_fallback`` lets the processor take
     over from one; ``progress`` hears what is built, and the share that is done; ``plans`` is the folder where
-    that is kept, None for the cache.
+    that is kept, None for the cache; without ``build`` an engine whose plans are not there is passed over.
     """
 
     backend: str = "auto"
@@ -52,6 +52,7 @@ class Wanted:
     cpu_fallback: bool = False
     progress: Callable[[str, float], None] | None = None
     plans: Path | None = None
+    build: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,14 @@ class Ladder:
             raise self._last
         reasons = [f"{name}: {why}" for name, why in self.absent.items()]
         reasons += [f"{step.name}: {step.reason}" for step in self.steps]
+        remedy = "See what `tidegate doctor` says of the GPU, or set engine.cpu_fallback: true"
+        if any(step.code == "not_built" for step in self.steps):
+            remedy = f"Build what it lacks: tidegate engine build {self.bundle.name}"
         raise EngineError(
             "No GPU engine can serve this bundle",
             where=self.bundle.name,
             why="; ".join(reasons),
-            remedy="See what `tidegate doctor` says of the GPU, or set engine.cpu_fallback: true",
+            remedy=remedy,
         )
 
     def next_engine(
@@ -222,6 +226,7 @@ class Ladder:
             progress=progress,
             gpu_memory=wanted.gpu_memory,
             plans=wanted.plans,
+            build=wanted.build,
         )
 
     def _verify(self, engine: FusedEngine, rung: Rung, alive: Alive) -> Verdict | None:

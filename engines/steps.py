@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.errors import DeviceLost, EngineError, OutOfMemory
+from engines.errors import DeviceLost, EngineError, NotBuilt, OutOfMemory
 from engines.head import NotFinite
 from engines.verify import Unverified
 
-Code = Literal["unverified", "out_of_memory", "device_lost", "failed"]
+Code = Literal["unverified", "out_of_memory", "device_lost", "not_built", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ def code_of(error: BaseException | None) -> Code:
         return "device_lost"
     if caused_by(error, OutOfMemory):
         return "out_of_memory"
+    if caused_by(error, NotBuilt):
+        return "not_built"
     refused = caused_by(error, Unverified) or caused_by(error, NotFinite)
     return "unverified" if refused else "failed"
 

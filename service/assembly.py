@@ -21,7 +21,6 @@ from service.errors import UnreachableError
 from service.explain import Explainer
 from service.intake.intake import Intake
 from service.intake.pool import DecodePool
-from service.plans import refuse_building
 from service.policy import Policy
 from service.score import Scorer
 from service.scoring import Scoring, Serving
@@ -44,12 +43,11 @@ def open_scoring(
 ) -> Iterator[Scoring]:
     """The path from record to score, warmed up; `fits` is the largest score record allowed.
 
-    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy, plans), BundleError or
+    `on_restart` hears when a decode worker was replaced. Raises ConfigError (policy), BundleError or
     EngineError before anything is scored, UnreachableError where a GPU is lost or full, and what `start`
     raises.
     """
     policy, bundle = Policy.load(settings.policy), Bundle.load(settings.bundle)
-    refuse_building(settings.engine, bundle)
     with ExitStack() as stack:
         ladder = ladder_of(bundle, settings.engine, start.progress)
         engine = start.run(partial(_first, ladder))
@@ -117,6 +115,7 @@ def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = 
         cpu_fallback=settings.cpu_fallback,
         progress=progress,
         plans=settings.plans,
+        build=settings.build,
     )
     return Ladder(bundle, wanted)
 

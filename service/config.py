@@ -128,8 +128,8 @@ class EngineSettings(Section):
     plans: Path | None = None
     """The folder of TensorRT plans, for their owner's eyes only; null: in the cache."""
     build: bool = True
-    """Whether `run` may build a plan that is not there (minutes); else it says to run `tidegate engine build`
-    first."""
+    """Whether `run` may build a plan that is not there (minutes); else an engine without its plans is passed
+    over, and where none is left `run` says to run `tidegate engine build` first."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads for inference; 0: all cores."""
     tokens: Annotated[int, Field(ge=64)] | None = None

@@ -12,20 +12,8 @@ from engines.sessions.choose import GPU, on_gpu
 from engines.tensorrt import api
 from engines.tensorrt.store import PlanStore
 from service.config import EngineSettings
-from service.errors import ConfigError
 
 BUILD: Final = "Build them: tidegate engine build {}"
-
-
-def refuse_building(engine: EngineSettings, bundle: Bundle) -> None:
-    """Raise ConfigError where plans would have to be built first, and `engine.build` does not allow it."""
-    if not engine.build and unbuilt(engine, bundle):
-        raise ConfigError(
-            f"the plans of bundle '{bundle.name}' are not built",
-            where="engine.build",
-            why="it is false, and no plans for this GPU, TensorRT and precision are there",
-            remedy=BUILD.format(bundle.name),
-        )
 
 
 def unbuilt(engine: EngineSettings, bundle: Bundle) -> bool:

@@ -33,7 +33,7 @@ class Terms:
     """What a session is opened for: so many threads, shared by as many runs at once as there are lanes, and
     micro-batches within a budget. On GPUs: which ones, and the share of a GPU's memory that may be filled;
     `progress` hears what is being built, and the share that is done, and `plans` is the folder where it is
-    kept, None for the cache.
+    kept, None for the cache; without `build` only what is kept there is opened.
     """
 
     threads: int = 1
@@ -43,6 +43,7 @@ class Terms:
     progress: Callable[[str, float], None] | None = None
     gpu_memory: float = 0.8
     plans: Path | None = None
+    build: bool = True
 
 
 def _never() -> bool:

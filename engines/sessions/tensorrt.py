@@ -32,7 +32,7 @@ def opened(
 ) -> TensorRTSession:
     """A tower on every GPU of the terms, its plans built where they are not there; raises EngineError.
 
-    A plan that TensorRT refuses is built anew, once. Without `graphs` every run is launched by itself.
+    A plan that TensorRT refuses is built anew, once, where that is allowed. Without `graphs` every run is launched by itself.
     """
     where = f"{bundle.name}/{tower} on TensorRT, {precision}"
     devices = _devices(terms)
@@ -51,6 +51,8 @@ def opened(
     try:
         return session(fresh=False)
     except PlanRefused as error:
+        if not terms.build:
+            raise
         log.warning("a plan is built anew: %s", error)
         return session(fresh=True)
 

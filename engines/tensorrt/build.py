@@ -11,7 +11,7 @@ from typing import Final
 from engines import cuda
 from engines.bundle import Bundle
 from engines.device import Device
-from engines.errors import EngineError, OutOfMemory
+from engines.errors import EngineError, NotBuilt, OutOfMemory
 from engines.sessions.base import Terms
 from engines.tensorrt.api import load
 from engines.tensorrt.buckets import Bucket, buckets_of
@@ -57,7 +57,8 @@ def built(
     """The plans of a tower ("text", "image", "audio" or "head") for a GPU; raises EngineError.
 
     They come from the store, unless they are not there or `fresh` ones are asked for. Where memory does not
-    suffice to build for the largest rows, half of them are planned for: larger micro-batches are cut.
+    suffice to build for the largest rows, half of them are planned for: larger micro-batches are cut. Raises
+    NotBuilt where they are not there and the terms allow no building.
     """
     work = _Work(bundle, tower, precision, terms, device, store or PlanStore(terms.plans, log.warning))
     wanted = buckets_of(tower, work.signature, bundle.preprocess, terms.budget)
@@ -66,6 +67,8 @@ def built(
         ladders.append(smaller)
     if not fresh and (known := _known(work, ladders)):
         return known
+    if not terms.build:
+        return work.kept(wanted)
     for halvings, buckets in enumerate(ladders):
         try:
             return work.plans(buckets, halvings, fresh)
@@ -129,6 +132,19 @@ class _Work:
         stored = [self.store.get(key) for key in self.keys(buckets)]
         plans = tuple(each for each in stored if each is not None)
         return Plans(self.signature, buckets, plans) if len(plans) == len(stored) else None
+
+    def kept(self, buckets: tuple[Bucket, ...]) -> Plans:
+        """What is in the store; raises NotBuilt where a plan is not."""
+        found = self.found(buckets)
+        if found is not None:
+            return found
+        lacking = next(key for key in self.keys(buckets) if self.store.get(key) is None)
+        raise NotBuilt(
+            "A plan is not built, and engine.build is false",
+            where=self.where,
+            why=self.store.why_not(lacking),
+            remedy=f"Build it, with the configuration that serves: tidegate engine build {self.bundle.name}",
+        )
 
     def plans(self, buckets: tuple[Bucket, ...], halvings: int, fresh: bool) -> Plans:
         keys, stored = self.keys(buckets), []

@@ -419,6 +419,27 @@ def test_tensorrt_serves_what_verifies(evaluated: Bundle, gpu: Machine):
     engine.close()
 
 
+def test_what_is_not_built_is_passed_over_where_nothing_may_be_built(evaluated: Bundle, gpu: Machine):
+    wanted = Wanted("tensorrt", "fp32", 1, gpu=SMALL, build=False)
+    with pytest.raises(EngineError, match="tidegate engine build tiny"):
+        Ladder(evaluated, wanted).open()
+    ladder = Ladder(evaluated, replace(wanted, precision="auto"))
+    with pytest.raises(EngineError, match="No GPU engine") as caught:
+        ladder.open()
+    assert caught.value.remedy == "Build what it lacks: tidegate engine build tiny"
+    assert {code for _, code in steps(ladder)} == {"not_built"}
+    assert gpu.built == []
+    Ladder(evaluated, replace(wanted, build=True)).open().close()
+    built = len(gpu.built)
+    engine = Ladder(evaluated, replace(wanted, precision="auto")).open()
+    assert engine.info.precision == "fp32"
+    assert "before it tensorrt fp16: A plan is not built" in engine.info.why
+    assert len(gpu.built) == built
+    engine.close()
+    cpu = replace(wanted, precision="fp16", cpu_fallback=True)
+    assert opened(Ladder(evaluated, cpu)).info.engine not in GPU
+
+
 def test_a_plan_that_computes_no_numbers_is_refused(evaluated: Bundle, gpu: Machine):
     gpu.nan = frozenset({"fp32"})
     ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))

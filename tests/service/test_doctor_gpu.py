@@ -9,14 +9,15 @@ import pytest
 
 from engines import cuda
 from engines.bundle import GRAPHS, Bundle
+from engines.errors import EngineError
 from engines.tensorrt import api
 from engines.tensorrt.key import PlanKey
 from engines.tensorrt.store import PlanStore
-from service import doctor_gpu
+from service import doctor, doctor_gpu
 from service.config import Settings
 from service.diagnosis import Result
-from service.errors import ConfigError, Exit
-from service.plans import refuse_building, unbuilt
+from service.errors import Exit
+from service.plans import unbuilt
 from tests.standin import Gpu, Machine, installed
 
 
@@ -113,10 +114,16 @@ def test_plans_that_are_not_there_are_to_be_built_and_the_engine_is_not_tried(ti
     settings = Settings.model_validate({"engine": {"backend": "tensorrt"}})
     assert unbuilt(settings.engine, Bundle.load(tiny))
     (line,) = of(found(tiny, backend="tensorrt", build=False), "plans")
-    assert (line.state, line.exit_code) == ("FAIL", Exit.CONFIG)
-    refuse_building(settings.engine, Bundle.load(tiny))
-    with pytest.raises(ConfigError, match="tidegate engine build tiny"):
-        refuse_building(settings.engine.model_copy(update={"build": False}), Bundle.load(tiny))
+    assert (line.state, "engine.build is false" in line.detail) == ("WARN", True)
+    assert "tidegate engine build tiny" in line.remedy
+
+
+def test_where_nothing_may_be_built_the_engine_is_tried_and_says_what_it_lacks(tiny, gpu):
+    engine = {"backend": "tensorrt", "build": False}
+    settings = Settings.model_validate({"bundle": str(tiny), "engine": engine})
+    with pytest.raises(EngineError, match="tidegate engine build tiny"):
+        list(doctor.CHECKS["engine"](settings))
+    assert gpu.built == []
 
 
 def test_plans_that_are_there_are_found_by_graph_device_and_version(tiny, gpu, tmp_path):

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines import cuda
 from engines.bundle import Bundle
-from engines.errors import EngineError, OutOfMemory
+from engines.errors import EngineError, NotBuilt, OutOfMemory, PlanRefused
 from engines.planner import Budget
 from engines.precision import cast
 from engines.sessions.base import Terms
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> PlanStore:
 
 
 def plans(bundle: Bundle, store: PlanStore, tower: str = "text", precision: str = "fp32", **more) -> Plans:
-    terms = Terms(budget=BUDGET, progress=more.pop("progress", None))
+    terms = Terms(budget=BUDGET, progress=more.pop("progress", None), build=more.pop("build", True))
     return built(bundle, tower, precision, terms, cuda.devices()[0], store, **more)
 
 
@@ -54,6 +54,29 @@ def test_a_plan_is_built_once_and_found_again(gpu: Machine, bundle: Bundle, stor
     assert kept.facts["bytes"] == len(first.stored[0].plan)
     assert kept.facts["seconds"] >= 0
     assert Signature.from_dict(kept.facts["signature"]) == first.signature
+
+
+def test_where_nothing_may_be_built_what_is_not_there_is_said(gpu: Machine, bundle: Bundle, store: PlanStore):
+    with pytest.raises(NotBuilt, match="no text plan was built yet") as caught:
+        plans(bundle, store, build=False)
+    assert "tidegate engine build tiny" in caught.value.remedy
+    assert gpu.built == []
+    made = plans(bundle, store)
+    with pytest.raises(NotBuilt, match="precision"):
+        plans(bundle, store, precision="bf16", build=False)
+    assert [each.plan for each in plans(bundle, store, build=False).stored] == [
+        each.plan for each in made.stored
+    ]
+
+
+def test_a_plan_that_is_refused_is_not_built_anew_where_nothing_may_be(
+    gpu: Machine, bundle: Bundle, store: PlanStore
+):
+    for stored in plans(bundle, store).stored:
+        store.put(stored.key, b"no plan at all", stored.facts)
+    with pytest.raises(PlanRefused, match="tidegate engine build"):
+        opened(bundle, "text", "fp32", Terms(budget=BUDGET, build=False), store=store)
+    assert len(gpu.built) == 1
 
 
 def test_plans_hold_every_bucket_and_keep_the_types_of_the_graph(
