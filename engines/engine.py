@@ -124,7 +124,7 @@ class FusedEngine:
         budget = budget or Budget(rate=bundle.preprocess.audio.rate)
         self._golden = None if choice.backend == fake.BACKEND.name else bundle.golden  # it is no model
         self._calibration, self.thresholds = fit, fit.thresholds
-        self._contributions = contributions
+        self._contributions, self._on_gpu = contributions, on_gpu
         small = lanes_for(bundle.graph_bytes(choice.precision), threads)
         self._lanes = Lanes(gpu_lanes(len(devices)) if on_gpu else small)
         self.useful_token_ratio = 1.0
@@ -185,7 +185,7 @@ class FusedEngine:
         self.infer(self._typical(1, 1))
         self.infer(self._typical(32, 2))
         error = self.golden_error()
-        limit = golden.bound(self.info.precision)
+        limit = golden.bound(self.info.precision, verified=self._on_gpu)
         if error is not None and error > limit:
             raise EngineError(
                 "The engine does not give the bundle's golden answers",

@@ -27,6 +27,8 @@ BOUND: Final = {"fp32": 2e-3}
 """Largest error of a logit, relative to 1 + its size, that a precision may show."""
 OTHER_BOUND: Final = 3e-2
 """The same for precisions below fp32."""
+VERIFIED: Final = {"fp8": 1.0, "int8": 1.0}
+"""The same where decisions are verified, which tell more of 8 bits: only nonsense is caught here."""
 
 _KINDS: Final[dict[str, Any]] = {
     "pixels": np.uint8, "samples": np.int16, "lengths": np.int32, "presence": np.uint8,
@@ -34,9 +36,12 @@ _KINDS: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-def bound(precision: str) -> float:
-    """The largest error that is accepted from a precision."""
-    return BOUND.get(precision, OTHER_BOUND)
+def bound(precision: str, verified: bool = False) -> float:
+    """The largest error that is accepted from a precision; `verified`: of an engine whose decisions are
+    verified against fp32 besides, as those on GPUs are.
+    """
+    usual = BOUND.get(precision, OTHER_BOUND)
+    return VERIFIED.get(precision, usual) if verified else usual
 
 
 def batch_of(golden: Tensors, channels: Sequence[str] = ("ids",)) -> Batch:

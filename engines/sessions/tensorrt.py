@@ -32,7 +32,8 @@ def opened(
 ) -> TensorRTSession:
     """A tower on every GPU of the terms, its plans built where they are not there; raises EngineError.
 
-    A plan that TensorRT refuses is built anew, once, where that is allowed. Without `graphs` every run is launched by itself.
+    A plan that TensorRT refuses is built anew, once, where that is allowed. Without `graphs` every run is
+    launched by itself.
     """
     where = f"{bundle.name}/{tower} on TensorRT, {precision}"
     devices = _devices(terms)

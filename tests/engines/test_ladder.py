@@ -168,9 +168,7 @@ def test_what_the_device_cannot_compute_is_no_rung(bundle: Bundle, cards: dict[s
 
 
 def test_fp8_is_tried_where_the_bundle_has_graphs_of_it(bundle: Bundle, cards: dict[str, Card]):
-    graphs = bundle.manifest["graphs"] | {"text": {"fp32": "text.onnx", "fp8": "text.fp8.onnx"}}
-    quantised = replace(bundle, manifest={**bundle.manifest, "graphs": graphs})
-    assert on_gpu(quantised, "tensorrt")[0][0] == ("tensorrt", "fp8")
+    assert on_gpu(quantised(bundle), "tensorrt")[0][0] == ("tensorrt", "fp8")
     assert on_gpu(bundle, "tensorrt", "fp8")[0] == []
     assert "fp8" in on_gpu(bundle, "tensorrt", "fp8")[1]["tensorrt"]
 
@@ -209,6 +207,38 @@ def test_no_numbers_and_wrong_golden_answers_are_refused(
     ladder = Ladder(evaluated, Wanted(threads=1))
     assert opened(ladder).info.precision == "bf16"
     assert steps(ladder) == [("tensorrt fp16", code)]
+
+
+def by(size: float) -> Change:
+    """Logits that are off, by so much, and decide alike."""
+    return lambda outputs, rows: outputs | {"sentiment": outputs["sentiment"] + np.float32(size)}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(by(0.2), None), (by(20), "failed"), (flips, "unverified"), (breaks, "unverified")],
+)
+def test_of_8_bits_golden_vectors_catch_nonsense_and_decisions_the_rest(
+    evaluated: Bundle, cards: dict[str, Card], change: Change, code: str | None
+):
+    eight = quantised(evaluated)
+    cards["tensorrt"].heads |= {"fp8": change, "fp16": by(0.2)}
+    ladder = Ladder(eight, Wanted("tensorrt", threads=1))
+    assert opened(ladder).info.precision == ("fp8" if code is None else "bf16")
+    told = [("tensorrt fp8", code), ("tensorrt fp16", "failed")]
+    assert steps(ladder) == (told if code else [])
+
+
+def test_8_bits_take_more_decisions_than_golden_vectors_hold(bundle: Bundle, cards: dict[str, Card]):
+    ladder = Ladder(quantised(bundle), Wanted("tensorrt", threads=1))
+    assert opened(ladder).info.precision == "fp16"
+    assert steps(ladder) == [("tensorrt fp8", "unverified")]
+    assert "proves little" in ladder.steps[0].reason
+
+
+def quantised(bundle: Bundle) -> Bundle:
+    graphs = bundle.manifest["graphs"] | {"text": {"fp32": "text.onnx", "fp8": "text.onnx"}}
+    return replace(bundle, manifest={**bundle.manifest, "graphs": graphs})
 
 
 def test_where_the_first_backend_fails_the_second_serves(evaluated: Bundle, cards: dict[str, Card]):
