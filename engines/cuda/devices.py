@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from engines.cuda.runtime import absence, call, runtime
+from engines.cuda.runtime import absence, call, failure, runtime, spoilt
 from engines.device import Device
 from engines.errors import EngineError, NoDevice
 
@@ -27,7 +27,10 @@ def devices() -> list[Device]:
 
 
 def activate(index: int) -> None:
-    """Let this thread's calls go to a device; raises NoDevice where there is none of that number."""
+    """Let this thread's calls go to a device; raises NoDevice where there is none of that number.
+
+    OutOfMemory where it is full, DeviceLost where it no longer answers.
+    """
     status = runtime().cudaSetDevice(index)[0]
     if status.name == "cudaErrorInvalidDevice":
         count = len(devices())
@@ -37,8 +40,8 @@ def activate(index: int) -> None:
             why=f"there {'is' if count == 1 else 'are'} {count}, counted from 0",
             remedy="Set engine.devices to what `tidegate doctor` lists",
         )
-    if int(status):
-        raise absence(status)
+    if int(status):  # the first call for a device starts CUDA on it, which takes memory
+        raise failure("cudaSetDevice", status) if spoilt(status) else absence(status)
 
 
 def memory(index: int | None = None) -> tuple[int, int]:

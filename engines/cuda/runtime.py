@@ -103,6 +103,11 @@ def failure(name: str, status: Any) -> EngineError:
     return EngineError("A call of CUDA failed", where=name, why=why)
 
 
+def spoilt(status: Any) -> bool:
+    """Whether a status says that a device which is there is full, or lost, not that there is none."""
+    return status.name in (_MEMORY | _LOST) and status.name not in _ABSENT
+
+
 def absence(status: Any) -> NoDevice:
     """Why no device can be counted, and what to do."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")

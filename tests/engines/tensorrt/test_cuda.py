@@ -64,6 +64,23 @@ def test_a_number_that_no_device_has(gpu: Machine) -> None:
     assert cuda.memory() == (gpu.gpus[0].memory, gpu.gpus[0].memory)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "remedy"),
+    [
+        ("cudaErrorMemoryAllocation", OutOfMemory, "end what else holds the GPU's memory"),
+        ("cudaErrorECCUncorrectable", DeviceLost, "Restart the process"),
+        ("cudaErrorDevicesUnavailable", NoDevice, "compute mode"),
+    ],
+)
+def test_a_device_that_is_full_or_lost_is_not_said_to_be_missing(
+    gpu: Machine, status: str, kind: type[EngineError], remedy: str
+) -> None:
+    gpu.fail("cudaSetDevice", status)
+    with pytest.raises(kind) as raised:
+        cuda.activate(0)
+    assert remedy in raised.value.remedy
+
+
 def test_each_thread_has_a_device_of_its_own(gpu: Machine) -> None:
     gpu.gpus = [Gpu(memory=1 << 20), Gpu(memory=1 << 30)]
     sizes: list[int] = []
