@@ -189,7 +189,7 @@ class Ladder:
         return _warm(engine)
 
     def _on_gpu(self, rung: Rung, alive: Alive) -> FusedEngine:
-        facts = facts_of(self.bundle, rung.backend, rung.precision)
+        facts = facts_of(self.bundle, rung.backend, rung.precision, self.wanted.gpu)
         verdict = self._verdicts.recall(facts)
         if verdict is not None:
             _check(verdict, rung, self.bundle)

@@ -19,6 +19,7 @@ from engines.batch import Batch
 from engines.bundle import Bundle
 from engines.engine import FusedEngine
 from engines.errors import EngineError
+from engines.planner import Budget
 from engines.sessions.choose import BACKENDS, EngineChoice
 from engines.sessions.host import cache_folder
 from engines.verify import Answers, Verdict, answers
@@ -27,10 +28,12 @@ REFERENCE: Final = EngineChoice("onnxruntime", "fp32")
 """What every other engine is compared with."""
 
 
-def facts_of(bundle: Bundle, backend: str, precision: str) -> str:
-    """A digest of all that decides a verdict: bundle, precision, GPUs, driver, and every version."""
+def facts_of(bundle: Bundle, backend: str, precision: str, budget: Budget | None = None) -> str:
+    """A digest of all that decides a verdict: bundle, precision, GPUs, driver, every version, and the budget,
+    which decides the shapes that plans are built for.
+    """
     described = [BACKENDS[name].describe() for name in (backend, REFERENCE.backend)]
-    return _digest(_version(), bundle.digest, backend, precision, *described, *_devices())
+    return _digest(_version(), bundle.digest, backend, precision, repr(budget), *described, *_devices())
 
 
 class Verdicts:

@@ -25,6 +25,7 @@ from service.errors import Exit
 if TYPE_CHECKING:
     from engines.bundle import Bundle
     from engines.errors import EngineError
+    from engines.planner import Budget
     from service.config import EngineSettings
 
 
@@ -99,7 +100,7 @@ def _built(
             raise
         except EngineError as error:
             failed, why = error, error.why or error.what
-    verdict = _verdict(bundle, precision) if failed is None else f"refused: {why}"
+    verdict = _verdict(bundle, precision, ladder.wanted.gpu) if failed is None else f"refused: {why}"
     plans, total = _noted(bundle, settings, precision, verdict)
     row = {
         "schema": "tidegate.engine-build/1", "bundle": bundle.name, "digest": bundle.digest,
@@ -111,11 +112,11 @@ def _built(
     return row, failed
 
 
-def _verdict(bundle: Bundle, precision: str) -> str:
+def _verdict(bundle: Bundle, precision: str, budget: Budget | None) -> str:
     """What verifying found, in short; it was kept when the engine was opened."""
     from engines.verdicts import Verdicts, facts_of
 
-    found = Verdicts().recall(facts_of(bundle, "tensorrt", precision))
+    found = Verdicts().recall(facts_of(bundle, "tensorrt", precision, budget))
     return "nothing to verify it by" if found is None else str(found).split(";")[0]
 
 

@@ -321,6 +321,14 @@ def test_another_version_is_verified_anew(evaluated: Bundle, cards: dict[str, Ca
     assert opened(Ladder(evaluated, Wanted(threads=1))).info.precision == "fp16"
 
 
+def test_another_budget_means_other_plans_which_are_verified_anew(evaluated: Bundle, cards: dict[str, Card]):
+    cards["tensorrt"].heads["fp16"] = flips
+    opened(Ladder(evaluated, Wanted(threads=1)))
+    cards["tensorrt"].heads.clear()
+    assert opened(Ladder(evaluated, Wanted(threads=1))).info.precision == "bf16"
+    assert opened(Ladder(evaluated, Wanted(threads=1, gpu=Budget(tokens=512)))).info.precision == "fp16"
+
+
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"events": 1}'])
 def test_spoiled_keepsakes_are_made_anew(evaluated: Bundle, cards: dict[str, Card], cache: Path, junk: bytes):
     first = opened(Ladder(evaluated, Wanted(threads=1)))
