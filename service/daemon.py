@@ -75,6 +75,12 @@ def run(settings: Settings, *, fuse_accept: int = 0, bars: Bars | None = None) -
 
     Raises ConfigError (78) or UnreachableError (69) before the first record is read.
     """
+    code = _run(settings, fuse_accept, bars)
+    leave(code)
+    return code
+
+
+def _run(settings: Settings, fuse_accept: int, bars: Bars | None) -> Exit:
     signals = Signals()
     signals.install()
     quiet_client()
@@ -92,7 +98,7 @@ def run(settings: Settings, *, fuse_accept: int = 0, bars: Bars | None = None) -
             opening = open_scoring(settings, fits=fits, on_restart=restarted, start=start)
             scoring = stack.enter_context(opening)
         except Stopped:
-            leave()
+            log.info("stopped before the start was over: nothing was read")
             return Exit.OK
         daemon = Daemon(settings, scoring, policy, facts, metrics, health, fail, fuse_accept)
         stack.callback(daemon.sink.close, CLOSE_SECONDS)

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from service.errors import InternalError, TidegateError
 from service.health import Health
 from service.metrics import Metrics
 from service.scoring import Scoring, Serving
+from service.starting import aside
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 DRIVER: Final = Path("/proc/driver/nvidia/version")
 PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
 PROBE_SECONDS: Final = 60.0
+
+
+def _nothing() -> None:
+    pass
 
 
 class Rung(Protocol):
@@ -60,7 +66,9 @@ class Step(NamedTuple):
 class Failover:
     """Replaces the engine of a `Scoring` when it fails; used by the engine's thread.
 
-    It swaps between two tries of one cycle, so that nothing is lost and each score names what gave it.
+    It swaps between two tries of one cycle, so that nothing is lost and each score names what gave it. An
+    engine is opened in a thread of its own, which calls `alive`; meanwhile `hear` is asked, and what it
+    raises ends the wait.
     """
 
     def __init__(
@@ -84,7 +92,12 @@ class Failover:
         """Seconds to wait before the cycle is tried again."""
         return PAUSES[min(self._failures, len(PAUSES)) - 1]
 
-    def ensure(self, alive: Alive) -> None:
+    @property
+    def down(self) -> bool:
+        """Whether no engine is open."""
+        return self._down is not None
+
+    def ensure(self, alive: Alive, hear: Alive = _nothing) -> None:
         """Have an engine that can be asked; raises EngineError where none can be opened.
 
         Raises InternalError where only another process could open one.
@@ -92,9 +105,10 @@ class Failover:
         if self._down is None:
             return
         alive()
-        if self._replace(self._scoring.ladder.rungs(), self._down, alive):
+        if self._replace(self._scoring.ladder.rungs(), self._down, alive, hear):
             return
-        if self._failures >= TRIES and code_of(self._down) == "device_lost" and self._elsewhere():
+        lost = self._failures >= TRIES and code_of(self._down) == "device_lost"
+        if lost and aside(self._elsewhere, hear):
             raise InternalError(
                 "a GPU that failed works again, but not in this process",
                 why="CUDA does not let go of a failed device while a process lives",
@@ -102,7 +116,7 @@ class Failover:
             )
         raise self._down
 
-    def failed(self, error: EngineError, alive: Alive) -> bool:
+    def failed(self, error: EngineError, alive: Alive, hear: Alive = _nothing) -> bool:
         """The engine failed on a cycle; whether another one serves now, and the cycle can go on at once."""
         self._failures += 1
         code = code_of(error)
@@ -115,20 +129,20 @@ class Failover:
             self._usual = self._health.notes().get("engine")
         close(self._scoring.engine)  # now: the next one may need its memory
         self._down = error
-        return self._replace(rungs, error, alive)
+        return self._replace(rungs, error, alive, hear)
 
     def worked(self) -> None:
         """The engine answered a cycle."""
         self._failures = 0
 
-    def _replace(self, rungs: Sequence[Rung], error: EngineError, alive: Alive) -> bool:
+    def _replace(self, rungs: Sequence[Rung], error: EngineError, alive: Alive, hear: Alive) -> bool:
         steps: list[Step] = []
         gone, why = name_of(self._scoring.engine.info), error
         for rung in rungs:
             if code_of(why) == "device_lost" and steps and rung.backend in GPU:
                 continue  # nor does another one work there; and should it be back by now, the best goes first
             try:
-                serving = self._opened(rung, alive)
+                serving = self._opened(rung, alive, hear)
             except EngineError as found:
                 steps.append(Step(gone, rung.name, why))
                 gone, why = rung.name, found
@@ -140,8 +154,8 @@ class Failover:
             log.error("no engine can be opened: %s", why, extra={"fields": {"tried": tried}})
         return False
 
-    def _opened(self, rung: Rung, alive: Alive) -> Serving:
-        engine = rung.open(alive)
+    def _opened(self, rung: Rung, alive: Alive, hear: Alive) -> Serving:
+        engine = aside(partial(rung.open, alive), hear)
         try:
             return self._scoring.serving_of(engine)
         except TidegateError as error:  # the policy wants thresholds that this precision has not

@@ -21,6 +21,7 @@ from service.kafka.checkpoint import Checkpoint
 from service.kafka.sink import Abandoned
 from service.metrics import Metrics
 from service.scoring import Inferred, Scoring
+from service.starting import LOOK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,19 @@ class Inference:
         metrics: Metrics,
         health: Health,
         fail: FailPoints,
+        ending: threading.Event | None = None,
     ) -> None:
         self._scoring, self._checkpoint, self._pace = scoring, checkpoint, pace
         self._metrics, self._health, self._fail = metrics, health, fail
+        self._ending = ending or threading.Event()
         self._failover = Failover(scoring, metrics, health)
 
     def answer(self, cycle: Cycle, give_up: threading.Event) -> Iterator[Cycle]:
         """The cycle with its answers; in several parts, in order, where its media is slow.
 
         A few kilobytes may hold seconds of decoding, which nobody can tell beforehand; so a cycle is bounded
-        in seconds here too. Raises Abandoned once `give_up` is set.
+        in seconds here too. Raises Abandoned once `give_up` is set; and once `ending` is, where no engine
+        is open: one may take minutes to build.
         """
         rest: Cycle | None = cycle
         while rest is not None:
@@ -81,14 +85,17 @@ class Inference:
         assert cycle.preparation is not None, "Inferred before it was prepared. This is a bug."
         self._fail.reach("infer", cycle.preparation.records)
 
-        def alive() -> None:
-            self._alive()
-            if give_up.is_set():  # building an engine takes minutes
+        def hear() -> None:
+            if give_up.is_set() or self._ending.is_set():
                 raise Abandoned
+
+        def alive() -> None:
+            hear()
+            self._alive()
 
         while True:
             try:
-                self._failover.ensure(alive)
+                self._failover.ensure(alive, hear)
                 # What crashed an earlier try may have been the explaining: the score must not hang on it.
                 seconds, explain = cycle.preparation.seconds + waited, not cycle.careful
                 inferred = self._scoring.infer(cycle.prepared, seconds, self._alive, explain=explain)
@@ -96,17 +103,22 @@ class Inference:
                 self._metrics.errors.labels("infer", type(error).__name__).inc()
                 news = self._health.trouble("engine", error.what)
                 self._alive()
-                if self._failover.failed(error, alive):
+                if self._failover.failed(error, alive, hear):
                     continue
                 if news:
                     log.error("the engine fails, trying again until it works: %s", error)
-                if give_up.wait(self._failover.pause):
-                    raise Abandoned from error
+                self._pause(give_up)
             else:
                 self._failover.worked()
                 self._health.clear("engine")
                 cycle.preparation = None  # the rows' memory goes back before the publisher waits for brokers
                 return inferred
+
+    def _pause(self, give_up: threading.Event) -> None:
+        end = time.monotonic() + self._failover.pause
+        while (left := end - time.monotonic()) > 0 and not (self._failover.down and self._ending.is_set()):
+            if give_up.wait(min(left, LOOK_SECONDS)):
+                raise Abandoned
 
     def _condemn(self, cycle: Cycle) -> Inferred:
         (run,) = cycle.runs

@@ -25,6 +25,7 @@ from service.membership import Membership
 from service.metrics import Metrics
 from service.publisher import Publisher
 from service.scoring import Scoring
+from service.starting import LOOK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Pipeline:
         self._scoring, self._answers, self._publisher = scoring, answers, publisher
         self._metrics, self._health = metrics, health
         self._member, self._fail = member, fail
-        self._inference = Inference(scoring, checkpoint, buffer.pace, metrics, health, fail)
+        self._ending = threading.Event()
+        self._inference = Inference(scoring, checkpoint, buffer.pace, metrics, health, fail, self._ending)
         self._prepared: queue.Queue[Cycle | None] = queue.Queue(1)
         self._inferred: queue.Queue[Cycle | None] = queue.Queue(1)
         self._decided: queue.Queue[tuple[Cycle, list[Result] | None] | None] = queue.Queue(1)
@@ -82,7 +84,11 @@ class Pipeline:
             thread.start()
 
     def drain(self, deadline: float) -> bool:
-        """Finish the cycles that are under way, until `deadline` (monotonic); whether all of them were."""
+        """Finish the cycles that are under way, until `deadline` (monotonic); whether all of them were.
+
+        While no engine is open, only those that have their answers.
+        """
+        self._ending.set()
         self._buffer.close()
         self._join(deadline)
         self._give_up.set()
@@ -95,7 +101,14 @@ class Pipeline:
 
     def _join(self, deadline: float) -> None:
         for thread in self._threads.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
+            while (
+                thread.is_alive() and not self._unheard(thread) and (left := deadline - time.monotonic()) > 0
+            ):
+                thread.join(min(left, LOOK_SECONDS))
+
+    def _unheard(self, thread: threading.Thread) -> bool:
+        """Whether it waits for a stage that gave up."""
+        return self.abandoned and thread is self._threads["prepare"] and not self._give_up.is_set()
 
     def _guarded(self, name: str, stage: Callable[[], None]) -> None:
         try:
@@ -167,9 +180,13 @@ class Pipeline:
     # -- infer -----------------------------------------------------------------------------------------------
 
     def _infer(self) -> None:
-        while (cycle := self._get(self._prepared)) is not None:
-            for part in self._inference.answer(cycle, self._give_up):
-                self._put(self._inferred, part)
+        try:
+            while (cycle := self._get(self._prepared)) is not None:
+                for part in self._inference.answer(cycle, self._give_up):
+                    self._put(self._inferred, part)
+        except Abandoned:
+            self._put(self._inferred, None)  # what has answers is published all the same
+            raise
         self._put(self._inferred, None)
 
     # -- policy, publish -------------------------------------------------------------------------------------

@@ -60,23 +60,22 @@ class DaemonStart(Start):
 
     def run(self, work: Callable[[], Made]) -> Made:
         """What `work` makes; raises what it raises, and Stopped as soon as the daemon is asked to end."""
-        future: Future[Made] = Future()
-        thread = threading.Thread(target=_work, args=(work, future), daemon=True, name=THREAD)
         with self._bars() if self._bars else nullcontext(self._tell) as self._show:
             self._starting = True
-            thread.start()
-            while not wait([future], LOOK_SECONDS).done:
-                if self._asked.is_set():
-                    raise Stopped
+            made = aside(work, self._hear)
         self._starting, self._show = False, self._tell
-        return future.result()
+        return made
 
     def progress(self, what: str, share: float) -> None:
         """So much of something is built; raises Stopped, which ends a build, where nobody waits for it."""
-        if self._starting and self._asked.is_set():
-            raise Stopped
+        if self._starting:
+            self._hear()
         self._health.starting(f"{what}, {share:.0%}")
         self._show(what, share)
+
+    def _hear(self) -> None:
+        if self._asked.is_set():
+            raise Stopped
 
     def _tell(self, what: str, share: float) -> None:
         with self._lock:
@@ -86,18 +85,28 @@ class DaemonStart(Start):
         log.info("an engine is being made ready", extra={"fields": {"what": what, "done": f"{share:.0%}"}})
 
 
-def leave() -> None:
-    """End the process as asked, if need be over a build that is still under way in its thread.
-
-    Nothing was read, and a plan is stored whole or not at all.
+def aside(work: Callable[[], Made], hear: Callable[[], None]) -> Made:
+    """What `work` makes, in a thread of its own; raises what it raises, and at once what `hear` does, which is
+    asked meanwhile: then the work is left behind.
     """
-    log.info("stopped before the start was over: nothing was read")
+    future: Future[Made] = Future()
+    threading.Thread(target=_work, args=(work, future), daemon=True, name=THREAD).start()
+    while not wait([future], LOOK_SECONDS).done:
+        hear()
+    return future.result()
+
+
+def leave(code: Exit) -> None:
+    """Come back where no work was left behind; else end the process with `code`, if need be over it.
+
+    What it makes nobody waits for, and a plan is stored whole or not at all.
+    """
     for thread in threading.enumerate():
         if thread.name == THREAD:
             thread.join(LEAVE_SECONDS)
             if thread.is_alive():
                 logging.shutdown()
-                os._exit(Exit.OK)  # a library that calls back into an interpreter that ends would crash
+                os._exit(code)  # a library that calls back into an interpreter that ends would crash
 
 
 def _work(work: Callable[[], Made], future: Future[Made]) -> None:

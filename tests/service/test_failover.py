@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.exposition import generate_latest
 
 from engines.errors import EngineError
+from engines.sessions.base import Session
 from engines.sessions.choose import BACKENDS
 from service import failover
 from service.assembly import open_scoring
@@ -52,11 +53,14 @@ class Stage:
     """The infer stage over a real `Scoring`, one cycle of a few texts at a time."""
 
     def __init__(self, scoring: Scoring) -> None:
+        self.ending = threading.Event()
         self.scoring, self.metrics, self.health = scoring, Metrics(), Health()
         self.health.started()
         self._checkpoint = Checkpoint()
         self._checkpoint.opened({P: 0})
-        self._stage = Inference(scoring, self._checkpoint, Pace(), self.metrics, self.health, FailPoints())
+        self._stage = Inference(
+            scoring, self._checkpoint, Pace(), self.metrics, self.health, FailPoints(), self.ending
+        )
         self._offset = 0
 
     def cycle(self) -> Cycle:
@@ -156,6 +160,38 @@ def test_a_stop_is_heard_while_nothing_serves(tiny, trouble, monkeypatch):
         threading.Timer(0.2, give_up.set).start()
         with pytest.raises(Abandoned):
             stage.answer(give_up)
+
+
+def test_a_stop_is_heard_while_a_build_hears_nothing(tiny, trouble, monkeypatch):
+    ended, opening = threading.Event(), BACKENDS["torch"].open
+
+    def deaf(*args: object) -> Session:
+        stage.ending.set()
+        ended.wait(30)
+        return opening(*args)
+
+    monkeypatch.setitem(BACKENDS, "torch", replace(BACKENDS["torch"], open=deaf))
+    with serving(tiny) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        try:
+            with pytest.raises(Abandoned):
+                stage.answer()
+            assert not ended.is_set()
+        finally:
+            ended.set()
+
+
+def test_a_stop_while_an_engine_stumbles_waits_for_the_answer(tiny, trouble, monkeypatch):
+    infer = Scoring.infer
+
+    def stumbles(*args: object, **more: object) -> object:
+        monkeypatch.setattr(Scoring, "infer", infer)
+        raise EngineError("once")
+
+    with serving(tiny) as stage:
+        stage.ending.set()
+        monkeypatch.setattr(Scoring, "infer", stumbles)
+        assert stage.models(stage.answer()) == ["tensorrt fp16"] * 3
 
 
 def test_a_device_that_only_another_process_can_use_ends_this_one(tiny, trouble, monkeypatch):

@@ -21,6 +21,7 @@ from tests.harness import ROOT
 BUILD = """
 import threading, time, signal
 from service.daemon import Signals
+from service.errors import Exit
 from service.health import Health
 from service.starting import DaemonStart, Stopped, leave
 signals = Signals()
@@ -38,7 +39,7 @@ def work():
 try:
     start.run(work)
 except Stopped:
-    leave()
+    leave(Exit.OK)
     print("left", flush=True)
 """
 
