@@ -121,6 +121,8 @@ def gpu_timed(torch: Any, run: Callable[[], object], seconds: float, least: int 
 
 
 def _gpu_product(torch: Any, precision: str, shape: tuple[int, int, int]) -> Callable[[], object]:
+    from engines.torchgraph.library import exact
+
     rows, inner, columns = shape
     left = torch.randn(rows, inner, device="cuda")
     right = torch.randn(columns, inner, device="cuda")
@@ -134,8 +136,8 @@ def _gpu_product(torch: Any, precision: str, shape: tuple[int, int, int]) -> Cal
             a, b.t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True
         )
     kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
-    if precision not in kinds:  # engines may compute fp32 in TF32, so that is its rate
-        torch.backends.cuda.matmul.allow_tf32 = True
+    if precision not in kinds:  # neither GPU engine computes fp32 in TF32
+        exact()
     a, b = (side.to(kinds.get(precision, torch.float32)) for side in (left, right))
     return lambda: a @ b.t()
 

@@ -103,7 +103,7 @@ class Slot:
                 "GPU memory does not suffice",
                 where=f"{self._loaded.where}, {self.bucket}",
                 why=f"{needed / 1e6:.0f} MB more would pass {share:.0%} of {total / 1e9:.1f} GB",
-                remedy="Raise engine.gpu_memory, lower the micro-batches' budgets, or end what else holds the GPU",
+                remedy="Raise engine.gpu_memory, lower the micro-batches' budgets, or free the GPU",
             )
 
     def _enqueue(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.staging import Inbox
-from engines.torchgraph.library import Tensor, torch
+from engines.torchgraph.library import Tensor, exact, torch
 from engines.torchgraph.program import Memo, Program
 
 _WARM: Final = 2
@@ -23,8 +23,7 @@ _CAPTURING: Final = Lock()
 
 def prepare(device: int, share: float) -> None:
     """Exact products at fp32, and no more of a device's memory than a share; raises what torch raises."""
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    exact()
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)

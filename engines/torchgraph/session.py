@@ -189,7 +189,7 @@ def told(where: str, what: str = _FAILED) -> Iterator[None]:
         ) from error
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, NotImplementedError) as error:
         why = str(error).partition("\n")[0][:300]
-        if isinstance(error, torch.AcceleratorError) or why.startswith("CUDA error"):
+        if isinstance(error, getattr(torch, "AcceleratorError", ())) or why.startswith("CUDA error"):
             remedy = "Start the daemon anew; where it comes back, look for Xid in the kernel's log"
             raise DeviceLost("A GPU failed", where=where, why=why, remedy=remedy) from error
         raise EngineError(what, where=where, why=why) from error
