@@ -159,6 +159,11 @@ class FusedEngine:
             held.update(session.memory)
         return dict(held)
 
+    @property
+    def reduced(self) -> bool:
+        """Whether a GPU's memory ran out, and micro-batches are smaller since."""
+        return any(session.reduced for session in self._sessions)
+
     def infer(self, batch: Batch) -> Outputs:
         """Answers for a batch; raises EngineError, with `events` where it is known whose fault it is."""
         if not len(batch):

@@ -28,6 +28,7 @@ TRIES: Final = 3
 """How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries of a cycle, while the engine fails and none replaces it."""
+REDUCED: Final = "memory ran out, so micro-batches are smaller until the daemon starts again"
 DRIVER: Final = Path("/proc/driver/nvidia/version")
 PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
 PROBE_SECONDS: Final = 60.0
@@ -134,6 +135,7 @@ class Failover:
     def worked(self) -> None:
         """The engine answered a cycle."""
         self._failures = 0
+        self._health.note("gpu_memory", REDUCED if getattr(self._scoring.engine, "reduced", False) else None)
 
     def _replace(self, rungs: Sequence[Rung], error: EngineError, alive: Alive, hear: Alive) -> bool:
         steps: list[Step] = []

@@ -86,8 +86,8 @@ class DaemonStart(Start):
 
 
 def aside(work: Callable[[], Made], hear: Callable[[], None]) -> Made:
-    """What `work` makes, in a thread of its own; raises what it raises, and at once what `hear` does, which is
-    asked meanwhile: then the work is left behind.
+    """What `work` makes, in a thread of its own; raises what it raises, and at once what `hear` does, which
+    is asked meanwhile: then the work is left behind.
     """
     future: Future[Made] = Future()
     threading.Thread(target=_work, args=(work, future), daemon=True, name=THREAD).start()

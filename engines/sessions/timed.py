@@ -31,6 +31,11 @@ class Timed:
         """Bytes held on each GPU, by its number; empty for a session that is on none."""
         return dict(getattr(self._session, "memory", {}))
 
+    @property
+    def reduced(self) -> bool:
+        """Whether memory ran out, and micro-batches are smaller since."""
+        return bool(getattr(self._session, "reduced", False))
+
     def close(self) -> None:
         """Give the memory back."""
         self._session.close()

@@ -41,6 +41,7 @@ class TensorRTSession:
         self._signature, self._where = first.signature, where
         common = set.intersection(*(set(each.buckets) for each in plans.values()))
         self._buckets = tuple(bucket for bucket in first.buckets if bucket in common)
+        self._planned = len(self._buckets)
         self._dead: EngineError | None = None
         self._turn, self._lock = count(), threading.Lock()
         self._loaded: list[Loaded] = []
@@ -59,6 +60,11 @@ class TensorRTSession:
         """Bytes held on each GPU, by its number: weights, and the slots that there are."""
         pairs = zip(self._loaded, self._pools, strict=True)
         return {loaded.device: loaded.bytes + pool.bytes for loaded, pool in pairs}
+
+    @property
+    def reduced(self) -> bool:
+        """Whether memory ran out, and micro-batches are smaller since."""
+        return len(self._buckets) < self._planned
 
     @property
     def slots(self) -> int:

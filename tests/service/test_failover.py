@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 from engines.errors import EngineError
 from engines.sessions.base import Session
 from engines.sessions.choose import BACKENDS
+from engines.tensorrt.session import TensorRTSession
 from service import failover
 from service.assembly import open_scoring
 from service.buffer import Pace
@@ -276,6 +277,18 @@ def test_a_gpu_that_falls_off_the_bus_costs_tensorrt_and_no_event(tiny, monkeypa
         (name,) = set(stage.models(stage.answer()))
         assert name.split()[0] in ("onnxruntime", "openvino")
         assert f'from="tensorrt fp32",reason="device_lost",to="{name}"}} 1.0' in stage.said
+
+
+def test_smaller_micro_batches_since_memory_ran_out_are_said_of_readiness(tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small = {"tokens": 256, "image_rows": 4, "audio_seconds": 4.0}
+    with installed(), serving(tiny, backend="tensorrt", precision="fp32", **small) as stage:
+        stage.answer()
+        assert stage.health.notes() == {}
+        monkeypatch.setattr(TensorRTSession, "reduced", True)
+        stage.answer()
+        assert "smaller" in stage.health.notes()["gpu_memory"]
+        assert stage.health.reasons("readyz") == {}
 
 
 def test_a_gpu_that_is_lost_or_full_at_the_start_is_worth_another_start(tiny, trouble):

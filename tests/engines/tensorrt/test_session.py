@@ -273,7 +273,10 @@ def test_out_of_memory_halves_the_batch(
     gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation", times=1)
     agree(bundle, "image", given, session.run(given))
     assert max(bucket.rows for bucket in session._buckets) <= 8
-    assert "smaller micro-batches" in caplog.text
+    for seed in range(3):
+        session.run(inputs("image", 16, seed))
+    assert caplog.text.count("smaller micro-batches") == 1, "said once"
+    assert session.reduced
 
 
 def test_out_of_memory_gives_slots_back_first(opened: Opener, gpu: Machine, bundle: Bundle):
