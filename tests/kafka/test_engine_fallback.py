@@ -22,6 +22,11 @@ if "run" in sys.orig_argv:  # the daemon, and neither its decode workers nor its
     trouble = Written(Path({trouble!r}))
     BACKENDS |= {{name: backend(name, trouble) for name in ("tensorrt", "torch")}}
 """
+DEAF = """
+    import time
+    from dataclasses import replace
+    BACKENDS["torch"] = replace(BACKENDS["torch"], open=lambda *_: time.sleep(600))
+"""
 PATIENT = 120.0  # verifying takes a while on a machine that does much else
 GPU = {"backend": "auto", "precision": "auto", "uncalibrated": "warn", "threads": 1}
 
@@ -125,6 +130,23 @@ def test_a_stop_while_nothing_serves_commits_nothing_and_the_next_daemon_scores_
         here.wait_committed(PATIENT)
         assert daemon.stop(PATIENT) == 0
     assert here.verdict().problems(duplicates=0) == []
+
+
+def test_a_stop_while_what_replaces_an_engine_is_built_ends_at_once(
+    world: Callable[..., World], env: dict[str, str], trouble: Path, tmp_path: Path
+):
+    with (tmp_path / "site/sitecustomize.py").open("a") as site:
+        site.write(DEAF)
+    here = world(settings={"engine": GPU, "limits": {"grace_seconds": 100}})
+    with here.daemon(env=env) as daemon:
+        daemon.wait_ready(PATIENT)
+        trouble.write_text("tensorrt:out_of_memory")
+        here.send(posts(50))
+        until(PATIENT, "not ready", lambda: "engine" in (daemon.reasons() or {}))
+        assert daemon.stop(30) == 75
+        assert '"message":"stopped"' in daemon.log
+    assert here.answers() == []
+    assert not any(here.committed().values())
 
 
 def test_a_stop_while_plans_are_being_built_ends_at_once_and_nothing_was_read(
