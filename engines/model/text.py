@@ -1,4 +1,4 @@
-"""The starter's text towers: a small BERT, a bag of hashed n-grams, and both together."""
+"""The starter's text towers: small BERTs, two of them for two languages, and a bag of hashed n-grams."""
 
 # torch is not installed where the code is checked, so its classes are Any there.
 # mypy: allow-subclassing-any, no-warn-return-any
@@ -116,42 +116,22 @@ def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BilingualTower(nn.Module):
-    """The tokens of one of two encoders, whichever the text was given to, then the bag's."""
+    """The tokens of one of two encoders, whichever the text was given to."""
 
-    inputs, outputs = ("ids", "ids_zh", "words", "chars"), ("tokens",)
+    inputs, outputs = ("ids", "ids_zh"), ("tokens",)
 
-    def __init__(self, spaced: EncoderTower, chinese: EncoderTower, bag: BagTower) -> None:
+    def __init__(self, spaced: EncoderTower, chinese: EncoderTower) -> None:
         super().__init__()
-        self.spaced, self.chinese, self.bag = spaced, chinese, bag
+        self.spaced, self.chinese = spaced, chinese
 
     def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
         """Two texts, any number of any length in each channel."""
         rows = Dim("rows", min=1)
-        axes = (Dim(name, min=1) for name in ("length", "length_zh", "words", "chars"))
-        ones = (torch.ones(2, n, dtype=torch.int32) for n in (7, 6, 5, 9))
+        axes = (Dim(name, min=1) for name in ("length", "length_zh"))
+        ones = (torch.ones(2, n, dtype=torch.int32) for n in (7, 6))
         return tuple(ones), tuple({0: rows, 1: axis} for axis in axes)
 
-    def forward(self, ids: Tensor, ids_zh: Tensor, words: Tensor, chars: Tensor) -> Tensor:
-        """→ float32 [B, K of an encoder and the bag, D]; a channel that is not for a text is all zero."""
+    def forward(self, ids: Tensor, ids_zh: Tensor) -> Tensor:
+        """→ float32 [B, K, D]; a channel that is not for a text is all zero."""
         here = (ids_zh[:, :1] != 0).unsqueeze(2)
-        tokens = torch.where(here, self.chinese(ids_zh), self.spaced(ids))
-        return torch.cat([tokens, self.bag(words, chars)], dim=1)
-
-
-class JoinedTower(nn.Module):
-    """The encoder's tokens, then the bag's."""
-
-    inputs, outputs = ("ids", "words", "chars"), ("tokens",)
-
-    def __init__(self, encoder: EncoderTower, bag: BagTower) -> None:
-        super().__init__()
-        self.encoder, self.bag = encoder, bag
-
-    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
-        """The examples of both."""
-        (ids, rows), (grams, shapes) = self.encoder.example(), self.bag.example()
-        return (*ids, *grams), ({0: shapes[0][0], 1: rows[0][1]}, *shapes)
-
-    def forward(self, ids: Tensor, words: Tensor, chars: Tensor) -> Tensor:
-        """→ float32 [B, K of both, D]."""
-        return torch.cat([self.encoder(ids), self.bag(words, chars)], dim=1)
+        return torch.where(here, self.chinese(ids_zh), self.spaced(ids))

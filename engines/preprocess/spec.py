@@ -18,8 +18,7 @@ _CHANNELS: Final = {
     "hash-words": ("ids",),
     "tokenizer": ("ids",),
     "bag": ("words", "chars"),
-    "joined": ("ids", "words", "chars"),
-    "bilingual": ("ids", "ids_zh", "words", "chars"),
+    "bilingual": ("ids", "ids_zh"),
 }
 """What each kind of text encoder gives for a text: the inputs of the text graph, in this order."""
 HASHES: Final = 2**18
@@ -36,14 +35,14 @@ class TextSpec:
 
     Id 0 is padding, in every channel: no encoder gives it. `files` are the bundle's files that the encoder
     needs: for kind "tokenizer" one tokenizer.json for each channel, whose smallest vocabulary counts, and an
-    id is the tokenizer's plus one; for kind "joined" one, for kind "bilingual" two, the second for Chinese,
-    which keep id 0 for padding themselves. `contents` are their bytes: they live in the files, not in the
+    id is the tokenizer's plus one; for kind "bilingual" two, the second for Chinese, which keep id 0 for
+    padding themselves. `contents` are their bytes: they live in the files, not in the
     JSON.
     """
 
     vocabulary: int
     max_tokens: int
-    kind: Literal["hash-words", "tokenizer", "bag", "joined", "bilingual"] = "hash-words"
+    kind: Literal["hash-words", "tokenizer", "bag", "bilingual"] = "hash-words"
     files: tuple[str, ...] = ()
     contents: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
@@ -52,7 +51,7 @@ class TextSpec:
         _require(self.vocabulary > 2, "text.vocabulary must be over 2: ids 0 and 1 are reserved")
         _require(self.max_tokens > 0, "text.max_tokens must be positive")
         _require(all(isinstance(name, str) for name in self.files), "text.files must be names")
-        wanted = {"tokenizer": max(1, len(self.files)), "joined": 1, "bilingual": 2}.get(self.kind, 0)
+        wanted = {"tokenizer": max(1, len(self.files)), "bilingual": 2}.get(self.kind, 0)
         _require(len(self.files) >= wanted, "text.files must name a tokenizer.json for each encoder")
 
     @property

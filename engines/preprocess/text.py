@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from engines.preprocess.bag import BagEncoder, BilingualEncoder, JoinedEncoder
+from engines.preprocess.bag import BagEncoder
+from engines.preprocess.bilingual import BilingualEncoder
 from engines.preprocess.encoded import Encoded
 from engines.preprocess.spec import TextSpec
 from engines.preprocess.tokenizer import TokenizerEncoder
@@ -29,6 +30,5 @@ _KINDS: Final[dict[str, Callable[[TextSpec], TextEncoder]]] = {
     "hash-words": HashWords,
     "tokenizer": TokenizerEncoder,
     "bag": BagEncoder,
-    "joined": JoinedEncoder,
     "bilingual": BilingualEncoder,
 }

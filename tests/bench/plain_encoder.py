@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from engines.bundle import Bundle
 from engines.planner import Index, plan_text
-from engines.preprocess.bag import chinese
+from engines.preprocess.bilingual import chinese
 from engines.preprocess.normalise import normalise
 from engines.preprocess.text import text_encoder
 from engines.preprocess.tokenizer import tokenizer
@@ -112,18 +112,14 @@ def with_float_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def encoder_alone(model: onnx.ModelProto, channel: str = "ids") -> onnx.ModelProto:
-    """The part of the graph that reads one channel only: the graph's last step joins it with a bag, the one
-    before chooses between it and another encoder.
-    """
+    """The part of the graph that reads one channel only: the last step chooses between two such encoders."""
     graph = model.graph
     for node in graph.node:  # the number of rows may have been asked of any input
         if node.op_type == "Shape" and {own.name: own.i for own in node.attribute} == {"start": 0, "end": 1}:
             node.input[0] = channel
     made = {name: node for node in graph.node for name in node.output}
     last = made[graph.output[0].name]
-    results = [last.input[0] if last.op_type == "Concat" else graph.output[0].name]
-    if made[results[0]].op_type == "Where":
-        results = list(made[results[0]].input[1:])
+    results = list(last.input[1:]) if last.op_type == "Where" else [graph.output[0].name]
     for result in results:
         needed, kept = {result}, []
         for node in reversed(graph.node):

@@ -18,9 +18,9 @@ SHIPPED = ("starter", "edge")
 # Rounded down from what was measured: a change that makes them worse is noticed.
 LEAST = {
     ("starter", "en"): (0.88, 0.95, 0.95),
-    ("starter", "zh"): (0.83, 0.90, 0.92),
+    ("starter", "zh"): (0.87, 0.95, 0.96),
     ("edge", "en"): (0.76, 0.88, 0.89),
-    ("edge", "zh"): (0.76, 0.88, 0.89),
+    ("edge", "zh"): (0.74, 0.87, 0.87),
 }
 
 MEMES = {"starter": 0.85, "edge": 0.65}

