@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,8 +58,8 @@ def built(
     """The plans of a tower ("text", "image", "audio" or "head") for a GPU; raises EngineError.
 
     They come from the store, unless they are not there or `fresh` ones are asked for. Where memory does not
-    suffice to build for the largest rows, half of them are planned for: larger micro-batches are cut. Raises
-    NotBuilt where they are not there and the terms allow no building.
+    suffice to build for the largest micro-batches, at most half of them is planned for: larger ones are cut.
+    Raises NotBuilt where they are not there and the terms allow no building.
     """
     work = _Work(bundle, tower, precision, terms, device, store or PlanStore(terms.plans, log.warning))
     wanted = buckets_of(tower, work.signature, bundle.preprocess, terms.budget)
@@ -75,7 +76,7 @@ def built(
         except OutOfMemory as error:
             if buckets is ladders[-1]:
                 raise
-            log.warning("%s; trying with half the rows", str(error))
+            log.warning("%s; trying with micro-batches of at most half the size", str(error))
     raise AssertionError("A ladder was neither built nor refused. This is a bug.")
 
 
@@ -154,6 +155,9 @@ class _Work:
                     stored.append(other)
                 else:
                     stored.append(self._build(key, halvings, _part(self.terms.progress, k, len(keys))))
+        if halvings and not _reduced(stored, halvings):  # all of them were there, built for something else
+            with suppress(StoreError):
+                self.store.note(keys[0], {"halvings": halvings})
         return Plans(self.signature, buckets, tuple(stored))
 
     def _build(self, key: PlanKey, halvings: int, tell: Tell | None) -> Stored:
@@ -198,12 +202,19 @@ class _Work:
 
 
 def _known(work: _Work, ladders: Sequence[tuple[Bucket, ...]]) -> Plans | None:
-    """Plans that are there whole: smaller ones only where memory did not suffice for larger."""
+    """Plans that are there whole: smaller ones only where memory did not suffice for larger.
+
+    One that says so is enough: others may be those of the larger ones, built before memory ran out.
+    """
     for halvings, buckets in enumerate(ladders):
         plans = work.found(buckets)
-        if plans and all(each.facts.get("halvings", 0) == halvings for each in plans.stored):
+        if plans and (not halvings or _reduced(plans.stored, halvings)):
             return plans
     return None
+
+
+def _reduced(stored: Sequence[Stored], halvings: int) -> bool:
+    return any(each.facts.get("halvings", 0) == halvings for each in stored)
 
 
 def _part(tell: Tell | None, k: int, count: int) -> Tell | None:
@@ -212,5 +223,9 @@ def _part(tell: Tell | None, k: int, count: int) -> Tell | None:
 
 
 def _halved(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
-    most = max(bucket.rows for bucket in buckets) // 2
-    return tuple(bucket for bucket in buckets if bucket.rows <= most)
+    """Those that cost at most half of the costliest, and single rows, which cannot be cut; all of them stand
+    in the larger ladder too, so GPUs of both share buckets. Empty where that makes nothing cheaper.
+    """
+    most = max(bucket.cells for bucket in buckets)
+    found = tuple(bucket for bucket in buckets if bucket.rows == 1 or bucket.cells * 2 <= most)
+    return found if max((bucket.cells for bucket in found), default=most) < most else ()

@@ -19,6 +19,12 @@ _REMEDY: Final = (
     "Set engine.backend: torch, or engine.precision to another one, and keep the graph for a report"
 )
 
+_ROOM: Final = (
+    "End what else holds the GPU's memory, lower engine.tokens, engine.image_rows or engine.audio_seconds, "
+    "or set engine.precision to a narrower one"
+)
+"""What helps where memory runs out: the builder takes what it needs, whatever engine.gpu_memory says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -43,7 +49,7 @@ def compiled(api: Api, order: Order, timings: bytes, progress: Progress) -> tupl
             heard.errors.clear()
             plan, learnt = _attempt(api, order, b"", progress, heard)
         if plan is None:
-            raise heard.error("A plan cannot be built", order.where, "" if heard.memory else _REMEDY)
+            raise heard.error("A plan cannot be built", order.where, _remedy(heard))
         return plan, learnt
 
 
@@ -66,7 +72,7 @@ def _attempt(
                 one.name, *(end.shape(one) for end in (profile.lowest, profile.typical, profile.highest))
             )
         if config.add_optimization_profile(shapes) < 0:
-            raise heard.error("A graph cannot be planned for", order.where, _REMEDY)
+            raise heard.error("A graph cannot be planned for", order.where, _remedy(heard))
     _set_timings(config, timings)
     config.progress_monitor = monitor = api.monitor(progress)
     plan = builder.build_serialized_network(network, config)
@@ -95,3 +101,7 @@ def _unread(parser: OnnxParser, heard: Heard, where: str) -> EngineError:
     return EngineError(
         "TensorRT cannot read a graph", where=where, why="; ".join(words)[:600] or heard.why, remedy=_REMEDY
     )
+
+
+def _remedy(heard: Heard) -> str:
+    return _ROOM if heard.memory else _REMEDY
