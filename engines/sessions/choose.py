@@ -22,14 +22,21 @@ from engines.sessions.later import later
 
 GPU: Final = ("tensorrt", "torch")
 """Backends for GPUs, the first of them first; their modules are imported when they are asked for."""
+PRECISIONS: Final = ("fp32", "bf16", "fp16", "fp8", "int8")
+"""Every precision that some backend computes at."""
 BACKENDS: Final = {
-    b.name: b for b in (onnxruntime.BACKEND, openvino.BACKEND, fake.BACKEND, *(later(name) for name in GPU))
+    b.name: b
+    for b in (
+        onnxruntime.BACKEND,
+        openvino.BACKEND,
+        fake.BACKEND,
+        later("tensorrt", PRECISIONS),
+        later("torch", ("fp32", "bf16", "fp16")),
+    )
 }
 """Every backend by name."""
 AUTO: Final = ("onnxruntime", "openvino")
 """Those that `auto` measures on a processor."""
-PRECISIONS: Final = ("fp32", "bf16", "fp16", "fp8", "int8")
-"""Every precision that some backend computes at."""
 HOST_PRECISIONS: Final = ("fp32", "bf16")
 """Those that a processor makes out of fp32 graphs."""
 ORDER: Final = ("fp8", "fp16", "bf16", "fp32")
@@ -164,7 +171,8 @@ def _can(backend: Backend, bundle: Bundle, precision: str) -> bool:
 
 def _may(backend: Backend, bundle: Bundle, precision: str) -> bool:
     if precision in QUANTISED:
-        return any(precision in files for files in bundle.manifest["graphs"].values())
+        own = any(precision in files for files in bundle.manifest["graphs"].values())
+        return own and precision in backend.reads
     return _can(backend, bundle, precision)
 
 

@@ -8,8 +8,10 @@ from engines.bundle import Bundle
 from engines.sessions.base import Backend, Session, Terms
 
 
-def later(name: str) -> Backend:
-    """The ``BACKEND`` of ``engines.sessions.<name>``, which nobody pays for who doesn't use it."""
+def later(name: str, reads: tuple[str, ...]) -> Backend:
+    """The ``BACKEND`` of ``engines.sessions.<name>``, which nobody pays for who doesn't use it; ``reads`` as
+    it says there.
+    """
     place = f"engines.sessions.{name}"
 
     def real() -> Backend:
@@ -26,4 +28,5 @@ def later(name: str) -> Backend:
         describe=lambda: real().describe(),
         open=opened,
         on_gpu=lambda: real().on_gpu(),
+        reads=reads,
     )

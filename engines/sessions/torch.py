@@ -127,4 +127,5 @@ BACKEND = Backend(
     describe=_describe,
     open=opened,
     on_gpu=lambda: _no_device() is None,
+    reads=_PRECISIONS,
 )

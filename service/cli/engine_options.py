@@ -75,7 +75,8 @@ def pairs_of(bundle: Bundle, backend: str, precisions: tuple[str, ...]) -> list[
     found = []
     for name in here:
         own = set.union(*(set(graphs) for graphs in bundle.manifest["graphs"].values()))
-        able = [p for p in PRECISIONS if p in own or p in BACKENDS[name].native()]
+        reads, native = BACKENDS[name].reads, BACKENDS[name].native()
+        able = [p for p in PRECISIONS if (p in own and p in reads) or p in native]
         found += [(name, p) for p in precisions or able]
     return found
 

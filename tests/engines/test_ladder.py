@@ -20,7 +20,7 @@ from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.evaluation import write_evaluation
 from engines.ladder import Ladder, Wanted
 from engines.planner import Budget
-from engines.sessions import onnxruntime
+from engines.sessions import onnxruntime, tensorrt, torch
 from engines.sessions.base import Backend, Terms
 from engines.sessions.choose import BACKENDS, GPU, on_gpu
 from engines.thresholds import Thresholds
@@ -171,6 +171,20 @@ def test_fp8_is_tried_where_the_bundle_has_graphs_of_it(bundle: Bundle, cards: d
     assert on_gpu(quantised(bundle), "tensorrt")[0][0] == ("tensorrt", "fp8")
     assert on_gpu(bundle, "tensorrt", "fp8")[0] == []
     assert "fp8" in on_gpu(bundle, "tensorrt", "fp8")[1]["tensorrt"]
+
+
+def test_fp8_is_asked_only_of_those_that_read_graphs_of_it(
+    bundle: Bundle, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(BACKENDS, "torch", replace(cards["torch"].backend(), reads=torch.BACKEND.reads))
+    pairs, _ = on_gpu(quantised(bundle))
+    assert ("tensorrt", "fp8") in pairs
+    assert [precision for name, precision in pairs if name == "torch"] == ["fp16", "bf16", "fp32"]
+
+
+@pytest.mark.parametrize("backend", [tensorrt.BACKEND, torch.BACKEND])
+def test_what_a_backend_reads_is_known_before_it_is_imported(backend: Backend):
+    assert BACKENDS[backend.name].reads == backend.reads
 
 
 def test_the_first_that_verifies_serves_with_the_calibration_of_fp32(
