@@ -24,6 +24,7 @@ __all__ = ["Entry", "PlanStore", "StoreError", "Stored", "stale_for"]
 
 Kind = Literal["plan", "timings", "refused"]
 _KINDS: Final[tuple[Kind, ...]] = ("plan", "timings", "refused")
+_NOTES: Final = ".notes"
 _DAY: Final = 86_400.0
 _log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class PlanStore:
         found = self._get(f"{key.digest}.plan", "a plan")
         if found is None:
             return None
-        return Stored(key, found.payload, found.header["facts"])
+        return Stored(key, found.payload, {**found.header["facts"], **self._noted(found, key)})
 
     def put(self, key: PlanKey, plan: bytes, facts: Mapping[str, Any]) -> Stored:
         """Keep a plan, atomically, in place of what was under its key; raises StoreError."""
@@ -100,10 +101,21 @@ class PlanStore:
         return Stored(key, plan, facts)
 
     def note(self, key: PlanKey, facts: Mapping[str, Any]) -> None:
-        """Add facts to a kept plan, where there is one: what verifying it found, say; raises StoreError."""
-        found = self.get(key)
-        if found is not None:
-            self.put(key, found.plan, {**found.facts, **facts})
+        """Add facts to a kept plan, where there is one: what verifying it found, say; raises StoreError.
+
+        They are signed as it is, in a small file beside it, and hold until the plan is another.
+        """
+        try:
+            with self._opened(create=False) as fd:
+                secret = self._secret(fd, make=False)
+                found = signed.read(fd, f"{key.digest}.plan", secret, "header")
+                name, plan = _notes(key), found.header["sha256"]
+                known = {**_noted_in(fd, name, secret, plan), **facts}
+                signed.write(fd, name, secret, {"facts": known, "plan": plan}, b"")
+        except (Refused, FileNotFoundError):
+            return
+        except OSError as error:
+            raise unkept(self.folder, error) from error
 
     @contextmanager
     def building(self, key: PlanKey) -> Iterator[Stored | None]:
@@ -172,6 +184,10 @@ class PlanStore:
         with suppress(OSError), self._opened(create=False) as fd:
             sweep(fd, ".", _DAY)
             clear(fd)
+            names = set(os.listdir(fd))
+            for name in names:
+                if name.endswith(_NOTES) and f"{name.removesuffix(_NOTES)}.plan" not in names:
+                    os.unlink(name, dir_fd=fd)
         return tuple(gone)
 
     def _get(self, name: str, what: str) -> Signed | None:
@@ -191,6 +207,11 @@ class PlanStore:
             if error.errno != errno.ENOENT:
                 self._say(f"{what} cannot be read, and is built anew: {error.strerror} ({self.folder})")
             return None
+
+    def _noted(self, plan: Signed, key: PlanKey) -> Mapping[str, Any]:
+        with suppress(OSError), self._opened(create=False) as fd:
+            return _noted_in(fd, _notes(key), self._secret(fd, make=False), plan.header["sha256"])
+        return {}
 
     def _put(self, name: str, key: PlanKey, payload: bytes, facts: Mapping[str, Any]) -> None:
         header = {"key": key.to_dict(), "facts": dict(facts), "written": time.time()}
@@ -249,6 +270,8 @@ class PlanStore:
             try:
                 found = signed.read(fd, name, secret, depth)
                 key, facts, written = _key(found, name), found.header["facts"], found.header["written"]
+                if key is not None and kind == "plan":
+                    facts = {**facts, **_noted_in(fd, _notes(key), secret, found.header["sha256"])}
                 problem = "" if key else REASONS["key"]
             except Refused as refused:
                 problem = str(refused)
@@ -276,3 +299,17 @@ def _key(found: Signed, name: str) -> PlanKey | None:
     except EngineError:
         return None
     return key if name in (f"{key.digest}.plan", f"{key.builder}.timings") else None
+
+
+def _notes(key: PlanKey) -> str:
+    return f"{key.digest}{_NOTES}"
+
+
+def _noted_in(fd: int, name: str, secret: bytes, plan: str) -> Mapping[str, Any]:
+    """What was noted of a plan by its SHA-256; nothing where that is of another, or not to be trusted."""
+    try:
+        header = signed.read(fd, name, secret).header
+    except (Refused, OSError):
+        return {}
+    facts: Mapping[str, Any] = header["facts"] if header.get("plan") == plan else {}
+    return facts

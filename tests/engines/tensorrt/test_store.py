@@ -311,6 +311,34 @@ def test_facts_can_be_added(store: PlanStore):
     assert found.facts == {"seconds": 1, "flipped": 0}
     store.note(OTHER, {"flipped": 0})
     assert store.get(OTHER) is None
+    assert not list(store.folder.glob(f"{OTHER.digest}*"))
+
+
+def test_facts_are_added_without_writing_the_plan_again(store: PlanStore):
+    store.put(KEY, PLAN, {"seconds": 1})
+    about = file_of(store).stat()
+    store.note(KEY, {"verified": "yes"})
+    store.note(KEY, {"bundle": "tiny"})
+    assert (file_of(store).stat().st_ino, file_of(store).stat().st_size) == (about.st_ino, about.st_size)
+    (notes,) = store.folder.glob("*.notes")
+    assert notes.stat().st_mode & 0o777 == 0o600
+    (entry,) = store.list()
+    assert entry.facts == {"seconds": 1, "verified": "yes", "bundle": "tiny"}
+    notes.write_bytes(notes.read_bytes().replace(b"yes", b"sic"))
+    (entry,) = store.list()
+    assert entry.facts == {"seconds": 1}, "nobody signed that"
+
+
+def test_facts_that_were_added_hold_for_that_plan_alone_and_go_with_it(store: PlanStore):
+    store.put(KEY, PLAN, {})
+    store.note(KEY, {"verified": "yes"})
+    store.put(KEY, PLAN[::-1], {"seconds": 2})
+    found = store.get(KEY)
+    assert found is not None
+    assert found.facts == {"seconds": 2}
+    store.note(KEY, {"verified": "again"})
+    store.prune(everything=True)
+    assert not list(store.folder.glob(f"{KEY.digest}*"))
 
 
 def test_the_list_tells_keys_sizes_ages_and_problems(store: PlanStore):
