@@ -45,6 +45,11 @@ class EngineError(Exception):
         return explain(self.what, self.where, self.why, self.remedy)
 
 
+def again(error: EngineError) -> EngineError:
+    """The same error, to be raised once more, by another thread perhaps."""
+    return type(error)(error.what, where=error.where, why=error.why, remedy=error.remedy)
+
+
 class BundleError(EngineError):
     """A bundle that cannot be used."""
 

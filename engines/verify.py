@@ -68,12 +68,16 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether the engine may serve: every answer is a number, and at most `BOUND` of decisions differ."""
-        return not self.nan and self.share <= BOUND
+        """Whether the engine may serve: there are decisions, every answer is a number, and at most `BOUND` of
+        the decisions differ.
+        """
+        return self.decisions > 0 and not self.nan and self.share <= BOUND
 
     def __str__(self) -> str:
         if self.nan:
             return f"of {self.events} events some have answers that are no numbers"
+        if not self.decisions:
+            return f"{self.events} events held nothing to decide, which proves nothing"
         told = f"{self.flipped} of {self.decisions} decisions differ ({self.share:.2%})"
         told += f", a probability by at most {self.largest:.2g}"
         if not self.enough:

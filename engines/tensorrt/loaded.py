@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from engines import cuda
-from engines.errors import PlanRefused
+from engines.errors import EngineError, PlanRefused
 from engines.tensorrt.api import Api, numpy_name
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.build import Plans
@@ -49,8 +50,9 @@ class Loaded:
         return context
 
     def close(self) -> None:
-        """Give the weights back, once no context is left."""
-        cuda.activate(self.device)
+        """Give the weights back, once no context is left; harmless on a lost GPU."""
+        with suppress(EngineError):
+            cuda.activate(self.device)
         self._engines.clear()
         self._runtime = None  # after its engines
 

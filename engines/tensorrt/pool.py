@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
-from engines.errors import EngineError, OutOfMemory
+from engines.errors import EngineError, OutOfMemory, again
 from engines.lanes import EACH
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.slots import Slot
@@ -17,11 +17,6 @@ MOST: Final = 64
 """Slots on one GPU, of all towers together."""
 
 _TRIES: Final = 4
-
-
-def again(error: EngineError) -> EngineError:
-    """The same error, to be raised once more, by another thread perhaps."""
-    return type(error)(error.what, where=error.where, why=error.why, remedy=error.remedy)
 
 
 class Room:
@@ -175,8 +170,7 @@ class Pool:
 
     def _drop(self, slots: list[Slot]) -> None:
         for slot in slots:
-            with suppress(EngineError):  # a GPU that is lost has taken its memory along
-                slot.close()
+            slot.close()
             with self._changed:
                 self._bytes.pop(slot, None)
             self._unmade(slot.bucket)

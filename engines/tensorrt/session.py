@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Final
 
 from engines.batch import Float32
-from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
+from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory, again
 from engines.sessions.base import Arrays
 from engines.tensorrt.api import Api
 from engines.tensorrt.buckets import Bucket, Piece, pieces
 from engines.tensorrt.build import Plans
 from engines.tensorrt.loaded import Loaded
-from engines.tensorrt.pool import ROOMS, Pool, again
+from engines.tensorrt.pool import ROOMS, Pool
 from engines.tensorrt.slots import Slot
 from engines.tensorrt.staging import Answer, check, measured
 
@@ -84,8 +83,7 @@ class TensorRTSession:
         """Give everything back."""
         self._end(_CLOSED)
         for loaded in self._loaded:
-            with suppress(EngineError):  # a GPU that is lost has taken its memory along
-                loaded.close()
+            loaded.close()
 
     def _piece(self, piece: Piece, inputs: Arrays, answer: Answer) -> None:
         if self._dead is not None:

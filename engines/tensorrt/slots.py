@@ -44,8 +44,7 @@ class Slot:
             if graphs:
                 self._graph = self._captured()
         except BaseException:
-            with suppress(EngineError):
-                self.close()
+            self.close()
             raise
 
     def run(self, inputs: Arrays, rows: slice, answer: Answer) -> None:
@@ -66,8 +65,12 @@ class Slot:
         return self._graph is not None
 
     def close(self) -> None:
-        """Give everything back; harmless when done twice."""
-        cuda.activate(self._loaded.device)
+        """Give everything back once nothing runs, on a lost GPU what can be; harmless when done twice."""
+        with suppress(EngineError):
+            cuda.activate(self._loaded.device)
+        if self._context is not None:
+            with suppress(EngineError):
+                self._stream.wait()  # a run that failed half-way may still be in it
         if self._graph is not None:
             self._graph.close()
         self._context = None  # before the memory that it works in

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.batch import Float32
-from engines.errors import DeviceLost, EngineError, OutOfMemory
+from engines.errors import DeviceLost, EngineError, OutOfMemory, again
 from engines.sessions.base import Arrays
 from engines.tensorrt.buckets import Bucket, Piece, pieces
 from engines.tensorrt.signature import Signature
@@ -91,14 +92,16 @@ class LanesSession:
     ) -> None:
         check(signature, where)
         self._signature, self._where = signature, where
-        self._lanes = lanes
         self._dead: EngineError | None = None
-        self._free: SimpleQueue[_Held] = SimpleQueue()
+        self._free: deque[_Held] = deque()
+        self._changed, self._closed = threading.Condition(), False
+        held = [_Held(lane) for lane in lanes]
         try:
-            self._buckets = self._prepared(buckets, heard)
+            self._buckets = self._prepared(held, buckets, heard)
         except EngineError:
-            self.close()
+            self._close(held)
             raise
+        self._free.extend(held)
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
@@ -123,33 +126,60 @@ class LanesSession:
         return answer.views
 
     def close(self) -> None:
-        """Give the memory back; no `run` after this."""
-        self._dead = self._dead or EngineError(_FAILED, where=self._where, why="its session is closed")
-        while not self._free.empty():
-            self._free.get()
-        for lane in self._lanes:
-            lane.close()
-        self._lanes = ()
+        """Give the memory back; no `run` after this. A lane in use goes when it comes back."""
+        self._end(EngineError(_FAILED, where=self._where, why="its session is closed"))
+        with self._changed:
+            free, self._closed = list(self._free), True
+            self._free.clear()
+        self._close(free)
+
+    def _end(self, error: EngineError) -> None:
+        """Lend no more lanes: whoever asks, or waits, gets the error."""
+        with self._changed:
+            self._dead = self._dead or error
+            self._changed.notify_all()
+
+    def _close(self, held: Sequence[_Held]) -> None:
+        for each in held:
+            with suppress(EngineError), told(self._where):  # a GPU that is lost has taken its memory along
+                each.lane.close()
+
+    @contextmanager
+    def _lent(self) -> Iterator[_Held]:
+        """A lane, once one is free; raises EngineError where there will be none."""
+        with self._changed:
+            while self._dead is None and not self._free:
+                self._changed.wait()
+            if self._dead is not None:
+                raise again(self._dead)
+            held = self._free.popleft()
+        try:
+            yield held
+        finally:
+            with self._changed:
+                closed = self._closed
+                if not closed:
+                    self._free.append(held)
+                    self._changed.notify()
+            if closed:
+                self._close([held])
 
     def _piece(self, piece: Piece, inputs: Arrays, answer: Answer) -> None:
-        if self._dead is not None:
-            raise self._dead
-        held = self._free.get()
-        try:
+        rows = slice(piece.start, piece.start + piece.rows)
+        with self._lent() as held:
             ready = held.ready[piece.bucket]
-            rows = slice(piece.start, piece.start + piece.rows)
-            with told(self._where):
-                ready.inbox.fill(inputs, rows)
-                ready.launch()
-                answer.take(ready.outbox, rows)
-        except DeviceLost as error:
-            self._dead = error
-            raise
-        finally:
-            self._free.put(held)
+            try:
+                with told(self._where):
+                    ready.inbox.fill(inputs, rows)
+                    ready.launch()
+                    answer.take(ready.outbox, rows)
+            except DeviceLost as error:
+                self._end(again(error))
+                raise
 
-    def _prepared(self, buckets: Sequence[Bucket], heard: Callable[[float], None]) -> tuple[Bucket, ...]:
-        held = [_Held(lane) for lane in self._lanes]
+    def _prepared(
+        self, held: Sequence[_Held], buckets: Sequence[Bucket], heard: Callable[[float], None]
+    ) -> tuple[Bucket, ...]:
         good, refused = [], None
         order = sorted(buckets, key=lambda bucket: (bucket.cells, bucket.rows), reverse=True)
         for k, bucket in enumerate(order):
@@ -166,8 +196,6 @@ class LanesSession:
             heard((k + 1) / len(order))
         if refused is not None and not good:
             raise refused
-        for each in held:
-            self._free.put(each)
         return tuple(good[::-1])
 
 

@@ -107,6 +107,13 @@ def test_one_in_a_thousand_may_differ_and_no_more():
     assert Verdict(1, 1000, 0, 0.1, nan=False).enough
 
 
+def test_without_a_decision_nothing_is_good():
+    nothing = compare(*[said([[NONE] * 3], [[NONE, NONE]])] * 2)
+    assert (nothing.decisions, nothing.share) == (0, 0.0)
+    assert not nothing.good
+    assert "nothing to decide" in str(nothing)
+
+
 def test_a_verdict_survives_json():
     verdict = compare(said([SURE], [[0.49, 0.9]]), said([SURE], [[0.51, 0.6]]))
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict

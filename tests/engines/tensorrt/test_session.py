@@ -22,6 +22,7 @@ from engines.tensorrt.pool import MOST, ROOMS, Room
 from engines.tensorrt.session import TensorRTSession
 from engines.tensorrt.store import PlanStore
 from tests.standin import Gpu, Machine
+from tests.standin.running import IExecutionContext, _Run
 from tests.tiny_bundle import SIDE, TOKENS, WIDTH
 
 BUDGET = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
@@ -320,6 +321,38 @@ def test_a_lost_gpu_ends_the_session_for_everybody(opened: Opener, gpu: Machine)
     with pytest.raises(DeviceLost):
         session.run(inputs("image", 16))
     assert gpu.calls == calls  # not even tried
+
+
+def test_a_lost_gpu_keeps_no_memory_of_the_host(opened: Opener, gpu: Machine):
+    session = opened("image")
+    session.run(inputs("image", 16))
+    assert gpu.held("pinned") > 0
+    gpu.lose()
+    session.close()
+    assert gpu.held("pinned") == 0
+    assert not +gpu.live
+
+
+def test_a_run_that_fails_half_way_is_over_before_its_context_goes(
+    opened: Opener, gpu: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    session = opened("image", graphs=False)
+    session.run(inputs("image", 2))
+    order: list[str] = []
+    compute = _Run._compute
+
+    def computed(run: _Run) -> None:
+        compute(run)
+        order.append("computed")
+
+    monkeypatch.setattr(_Run, "_compute", computed)
+    monkeypatch.setattr(IExecutionContext, "__del__", lambda _: order.append("gone"), raising=False)
+    gpu.run_seconds = 0.2
+    gpu.fail("cudaEventRecord", "cudaErrorInvalidValue", times=1)
+    with pytest.raises(EngineError, match="cudaEventRecord"):
+        session.run(inputs("image", 2))
+    assert order == ["computed", "gone"]
+    assert session.slots == 0
 
 
 def test_a_gpu_that_falls_off_the_bus_is_lost(opened: Opener, gpu: Machine):

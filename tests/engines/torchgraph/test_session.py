@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -140,6 +141,66 @@ def test_a_lost_device_ends_the_session(edge: Bundle):
         with pytest.raises(DeviceLost, match="CUDA error"):
             session.run(inputs_of(signature, 1))
     assert len(lane.launched) == 1, "nothing is tried on a device that is lost"
+
+
+class Held(PlainLane):
+    """A lane whose launches wait until they are let go."""
+
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self.running, self.go = threading.Event(), threading.Event()
+        self.failure: Exception | None = None
+
+    def prepare(self, bucket: Bucket):
+        ready = super().prepare(bucket)
+        launch = ready.launch
+
+        def held() -> None:
+            self.running.set()
+            self.go.wait(10)
+            if self.failure is not None:
+                raise self.failure
+            launch()
+
+        ready.launch = held
+        return ready
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_who_waits_for_a_lane_when_the_session_ends_gets_an_error_of_its_own(edge: Bundle, lost: bool):
+    graph = edge.read(edge.graph_name("head"))
+    signature = Signature.of(graph)
+    lane = Held(Program(graph), signature)
+    session = LanesSession([lane], signature, [Bucket(1)], "here")
+    inputs = inputs_of(signature, 1)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(session.run, inputs)
+        assert lane.running.wait(10)
+        waiting = [pool.submit(session.run, inputs) for _ in range(2)]
+        if lost:
+            lane.failure = torch.AcceleratorError("CUDA error: unspecified")
+            lane.go.set()
+        else:
+            session.close()
+            assert not lane.closed, "it is still in use"
+        errors = [own.exception(10) for own in waiting]
+        lane.go.set()
+        assert isinstance(first.exception(10), DeviceLost if lost else type(None))
+    assert all(isinstance(own, DeviceLost if lost else EngineError) for own in errors)
+    assert errors[0] is not errors[1]
+    session.close()
+    assert lane.closed
+
+
+def test_a_lane_that_cannot_be_closed_keeps_no_other_open(edge: Bundle):
+    session, made, _ = lanes(edge, "head")
+
+    def lost() -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified")
+
+    made[0].close = lost
+    session.close()
+    assert made[1].closed
 
 
 def test_a_graph_that_fails_does_not_end_the_session(edge: Bundle):
