@@ -160,6 +160,11 @@ class FusedEngine:
         return dict(held)
 
     @property
+    def plans(self) -> tuple[str, ...]:
+        """The SHA-256 of each plan that its towers run; empty where the backend has none."""
+        return tuple(sorted({plan for session in self._sessions for plan in session.plans}))
+
+    @property
     def reduced(self) -> bool:
         """Whether a GPU's memory ran out, and micro-batches are smaller since."""
         return any(session.reduced for session in self._sessions)

@@ -190,15 +190,16 @@ class Ladder:
 
     def _on_gpu(self, rung: Rung, alive: Alive) -> FusedEngine:
         facts = facts_of(self.bundle, rung.backend, rung.precision, self.wanted.gpu)
-        verdict = self._verdicts.recall(facts)
-        if verdict is not None:
-            _check(verdict, rung, self.bundle)
+        known = self._verdicts.recall(facts)
+        if known is not None:
+            _check(known, rung, self.bundle)
         engine = _warm(self._opened(rung, alive))
         try:
+            verdict = self._verdicts.recall(facts, engine.plans)
             if verdict is None:
                 verdict = self._verify(engine, rung, alive)
                 if verdict is not None:
-                    self._verdicts.keep(facts, verdict)
+                    self._verdicts.keep(facts, verdict, engine.plans)
                     _check(verdict, rung, self.bundle)
         except EngineError:
             engine.close()

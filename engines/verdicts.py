@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -37,24 +37,31 @@ def facts_of(bundle: Bundle, backend: str, precision: str, budget: Budget | None
 
 
 class Verdicts:
-    """By `facts_of`; in memory too, for where nothing can be written."""
+    """By `facts_of`; in memory too, for where nothing can be written.
+
+    With each are kept the digests of the plans that were judged: built anew, they may run other kernels.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, Verdict] = {}
+        self._known: dict[str, tuple[Verdict, tuple[str, ...]]] = {}
 
-    def recall(self, facts: str) -> Verdict | None:
-        """What was kept; None where nothing, or nothing legible, was."""
+    def recall(self, facts: str, plans: Sequence[str] | None = None) -> Verdict | None:
+        """What was kept, of these very plans where some are named; None where nothing legible was."""
         if facts not in self._known:
             try:
-                self._known[facts] = Verdict.from_dict(json.loads(_place(f"{facts}.json").read_bytes()))
-            except (OSError, ValueError, KeyError, TypeError):
+                tree = json.loads(_place(f"{facts}.json").read_bytes())
+                judged = tuple(str(plan) for plan in tree.get("plans", ()))
+                self._known[facts] = Verdict.from_dict(tree), judged
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return None
-        return self._known[facts]
+        verdict, judged = self._known[facts]
+        return verdict if plans is None or tuple(plans) == judged else None
 
-    def keep(self, facts: str, verdict: Verdict) -> None:
-        """Remember a verdict."""
-        self._known[facts] = verdict
-        _write(_place(f"{facts}.json"), json.dumps(verdict.to_dict(), indent=1).encode())
+    def keep(self, facts: str, verdict: Verdict, plans: Sequence[str] = ()) -> None:
+        """Remember a verdict, and of which plans it is."""
+        self._known[facts] = verdict, tuple(plans)
+        tree = verdict.to_dict() | {"plans": list(plans)}
+        _write(_place(f"{facts}.json"), json.dumps(tree, indent=1).encode())
 
 
 def reference_answers(

@@ -32,6 +32,11 @@ class Timed:
         return dict(getattr(self._session, "memory", {}))
 
     @property
+    def plans(self) -> tuple[str, ...]:
+        """The SHA-256 of each plan that it runs; empty for a session that has none."""
+        return tuple(getattr(self._session, "plans", ()))
+
+    @property
     def reduced(self) -> bool:
         """Whether memory ran out, and micro-batches are smaller since."""
         return bool(getattr(self._session, "reduced", False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -59,6 +60,12 @@ class TensorRTSession:
         """Bytes held on each GPU, by its number: weights, and the slots that there are."""
         pairs = zip(self._loaded, self._pools, strict=True)
         return {loaded.device: loaded.bytes + pool.bytes for loaded, pool in pairs}
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The SHA-256 of each plan: two of one key may compute by other kernels."""
+        own = {stored.plan for loaded in self._loaded for stored in loaded.plans.stored}
+        return tuple(sorted(hashlib.sha256(plan).hexdigest() for plan in own))
 
     @property
     def reduced(self) -> bool:

@@ -268,7 +268,8 @@ class Builder:
             )
         )
         profiles = [profile._shapes for profile in config._profiles] or [{}]
-        head = json.dumps({"kind": kind(), "profiles": profiles, "bytes": len(graph.source)})
+        facts = {"kind": kind(), "profiles": profiles, "bytes": len(graph.source)}
+        head = json.dumps(facts | {"build": len(machine.built)})  # no two builds give the same plan
         return IHostMemory(MAGIC + head.encode() + b"\n" + graph.source)
 
     def _failed(self, why: str) -> None:
