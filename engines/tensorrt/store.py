@@ -184,7 +184,7 @@ class PlanStore:
         with suppress(OSError), self._opened(create=False) as fd:
             sweep(fd, ".", _DAY)
             clear(fd)
-            names = set(os.listdir(fd))
+            names = {each.name for each in os.scandir(fd)}
             for name in names:
                 if name.endswith(_NOTES) and f"{name.removesuffix(_NOTES)}.plan" not in names:
                     os.unlink(name, dir_fd=fd)

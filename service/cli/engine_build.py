@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,13 @@ from service.errors import Exit
 if TYPE_CHECKING:
     from engines.bundle import Bundle
     from engines.errors import EngineError
+    from engines.ladder import Wanted
     from engines.planner import Budget
+    from engines.tensorrt.key import PlanKey
+    from engines.tensorrt.store import PlanStore
     from service.config import EngineSettings
+
+TOWERS = ("text", "image", "audio", "head")
 
 
 @click.command(
@@ -100,8 +106,10 @@ def _built(
             raise
         except EngineError as error:
             failed, why = error, error.why or error.what
-    verdict = _verdict(bundle, precision, ladder.wanted.gpu) if failed is None else f"refused: {why}"
-    plans, total = _noted(bundle, settings, precision, verdict)
+    found = {s.precision: f"refused: {s.reason}" for s in ladder.steps if s.code in ("unverified", "failed")}
+    if failed is None:
+        found[precision] = _verdict(bundle, precision, ladder.wanted.gpu)
+    plans, total = _noted(bundle, ladder.wanted, precision, found, store_of(settings))
     row = {
         "schema": "tidegate.engine-build/1", "bundle": bundle.name, "digest": bundle.digest,
         "precision": precision, "good": failed is None, "seconds": round(time.monotonic() - begun, 1),
@@ -120,24 +128,48 @@ def _verdict(bundle: Bundle, precision: str, budget: Budget | None) -> str:
     return "nothing to verify it by" if found is None else str(found).split(";")[0]
 
 
-def _noted(bundle: Bundle, settings: EngineSettings, precision: str, verdict: str) -> tuple[int, int]:
-    """Write into the plans of a bundle whose they are and what was found; how many, and their bytes."""
-    import hashlib
+def _noted(
+    bundle: Bundle, wanted: Wanted, precision: str, found: Mapping[str, str], store: PlanStore
+) -> tuple[int, int]:
+    """Write into the plans of engines whose they are, and what was found of them by precision; how many the
+    one of `precision` has, and their bytes.
 
-    from engines.tensorrt.store import StoreError
+    Those at another precision, the head's for one, serve other engines too: the finding is none of theirs,
+    nor of any where a tower could not be built.
+    """
+    from engines.errors import EngineError
 
-    graphs = {
-        hashlib.sha256(bundle.read(bundle.graph_name(tower, p))).hexdigest()
-        for tower in ("text", "image", "audio", "head")
-        for p in ("fp32", precision)
-    }
     count = total = 0
-    store = store_of(settings)
     try:
-        for entry in store.list():
-            if entry.key is not None and entry.key.graph in graphs and entry.key.precision == precision:
-                store.note(entry.key, {"bundle": bundle.name, "verified": verdict})
-                count, total = count + 1, total + entry.bytes
-    except StoreError as error:
+        for each in dict.fromkeys((*found, precision)):
+            plans = _kept(bundle, wanted, each, store)
+            whole = {key.tower for key in plans} == set(TOWERS)
+            for key in plans:
+                told = whole and each in found and key.precision == each
+                store.note(key, {"bundle": bundle.name, **({"verified": found[each]} if told else {})})
+            if each == precision:
+                count, total = len(plans), sum(plans.values())
+    except EngineError as error:
         say(f"note: {error}")
     return count, total
+
+
+def _kept(bundle: Bundle, wanted: Wanted, precision: str, store: PlanStore) -> dict[PlanKey, int]:
+    """The plans that an engine opens, and their bytes; without those of a tower that lacks some."""
+    from engines import cuda
+    from engines.errors import NotBuilt
+    from engines.planner import Budget
+    from engines.sessions.base import Terms
+    from engines.tensorrt.build import built
+
+    if precision == "auto":  # none was served
+        return {}
+    budget = wanted.gpu or Budget(rate=bundle.preprocess.audio.rate)
+    terms = Terms(budget=budget, plans=wanted.plans, build=False)
+    found: dict[str, tuple[PlanKey, int]] = {}
+    for device in cuda.devices():
+        for tower in TOWERS if device.index in wanted.devices else ():
+            with suppress(NotBuilt):
+                for stored in built(bundle, tower, precision, terms, device, store).stored:
+                    found[stored.key.digest] = stored.key, len(stored.plan)
+    return dict(found.values())

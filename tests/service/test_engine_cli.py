@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engines.precision import cast
+from engines.tensorrt.store import PlanStore
 from engines.verify import Compared, Verdict
 from service import doctor_gpu
 from service.assembly import open_scoring
@@ -102,6 +106,44 @@ def test_plans_are_built_verified_listed_and_pruned(tiny, gpu, capsys):
     assert lines(capsys)[0]["removed"] == 0, "all of them can be used here"
     assert run(["engine", "prune", "--all", "--json"]) == Exit.OK
     assert lines(capsys)[0]["removed"] >= made["plans"]
+
+
+def plans_of(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    capsys.readouterr()
+    assert run(["engine", "list", "--json"]) == Exit.OK
+    return [line for line in lines(capsys) if line["schema"] == "tidegate.engine-plan/1"]
+
+
+def test_what_a_build_reports_is_of_the_engine_that_it_opened(tiny, gpu, capsys, tmp_path):
+    build = ["engine", "build", tiny, "--json", "--precision"]
+    assert run([*build, "fp32"]) == Exit.OK
+    (first,) = lines(capsys)
+    (card,) = gpu.gpus
+    gpu.gpus = [replace(card, name="NVIDIA L4", capability=(8, 9))]
+    gpu.noise = {"fp32": 50.0}
+    store = PlanStore()
+    others = {entry.path.name: entry.facts["verified"] for entry in store.list()}
+    shutil.rmtree(tmp_path / "cache" / "tidegate" / "verdicts", ignore_errors=True)
+    assert run([*build, "fp32"]) == Exit.CONFIG
+    (second,) = lines(capsys)
+    assert second["plans"] == first["plans"], "not those of the other GPU too"
+    for entry in store.list():
+        assert entry.key is not None
+        if entry.path.name in others:
+            assert entry.facts["verified"] == others[entry.path.name]
+        else:
+            assert entry.facts["verified"].startswith("refused")
+
+
+def test_a_build_counts_the_head_and_notes_of_it_no_verdict_but_its_own(tiny, gpu, capsys, monkeypatch):
+    monkeypatch.setattr(cast, "cast_graph", lambda graph, *more: graph)
+    assert run(["engine", "build", tiny, "--json", "--precision", "fp16"]) == Exit.OK
+    (made,) = lines(capsys)
+    found = plans_of(capsys)
+    assert made["plans"] == len(found)
+    assert {plan["bundle"] for plan in found} == {"tiny"}
+    assert {plan["graph"]: plan["precision"] for plan in found}["head"] == "fp32"
+    assert all(bool(plan["verified"]) == (plan["graph"] != "head") for plan in found)
 
 
 def test_every_verb_and_the_session_keep_plans_in_the_folder_that_is_set(tiny, gpu, capsys, tmp_path):
