@@ -257,6 +257,29 @@ def test_bench_without_a_roofline_still_tells_rates(tiny, gpu, capsys, monkeypat
     assert "rows/s" in told.out
 
 
+def test_bench_measures_each_gpu_alone_and_prices_the_head_at_fp32(tiny, gpu, capsys, monkeypatch):
+    from engines import rates
+
+    asked: list[tuple[str, int]] = []
+
+    def measured(precision: str, device: int = 0, *more: object) -> rates.Rates:
+        asked.append((precision, device))
+        return rates.Rates(1e12 * (device + 1), 1e12 * (device + 1))
+
+    monkeypatch.setattr(rates, "gpu_rates", measured)
+    monkeypatch.setattr(cast, "cast_graph", lambda graph, *more: graph)
+    gpu.gpus = [standin.Gpu(), standin.Gpu(uuid=bytes(range(1, 17)))]
+    quick = ["--seconds", "0.01", "--tower", "image", "--tower", "head", "--precision", "fp16", "--json"]
+    devices = ["--device", "0", "--device", "1"]
+    assert run(["engine", "bench", tiny, "--backend", "tensorrt", *quick, *devices]) == Exit.OK
+    assert asked == [("fp16", 0), ("fp32", 0), ("fp16", 1), ("fp32", 1)]
+    found = lines(capsys)
+    assert {line["device"] for line in found} == {0, 1}
+    best = {(line["device"], line["graph"], line["rows"]): line["roofline_rows_per_second"] for line in found}
+    for (device, graph, rows), rate in best.items():
+        assert rate == pytest.approx(best[0, graph, rows] * (device + 1))
+
+
 def test_verdicts_have_exit_codes_of_their_own():
     good = Verdict(1, 1000, 1, 0.1, False, {"x": Compared(1000, 1, 0.1)})
     assert good.good
