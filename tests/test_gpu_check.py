@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from engines.bundle import Bundle
+from tests.gpu.ground import Ground
+from tests.gpu.models import SHAPES
 from tests.gpu.parts import MOST, Part, parts
+from tests.gpu.peers import torch_peers
 from tests.gpu.results import Check, Results, Writer, at_least, at_most, folder_for, not_measured, table
 from tests.gpu.running import Plan, run_all
 from tests.gpu.soak import growth
+from tests.gpu.starter import ready
 
 ROOT = Path(__file__).parents[1]
 ABSENT = (
@@ -30,6 +35,16 @@ def part(name: str, seconds: int = 10) -> Part:
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return Plan(Results(tmp_path / "results"), tmp_path / "work", cuda=False, small=True, machine="x")
+
+
+@pytest.fixture
+def told() -> list[Check]:
+    return []
+
+
+@pytest.fixture
+def ground(tmp_path: Path, told: list[Check]) -> Ground:
+    return Ground(cuda=False, small=True, work=tmp_path, tell=told.append)
 
 
 class Starts:
@@ -96,7 +111,39 @@ def test_every_part_fits_its_time_and_every_name_is_a_file_name():
         for name, one in parts(small).items():
             assert one.seconds <= MOST <= 480
             assert name.replace("-", "").isalnum()
-    assert {"environment", "bert-fp8", "decisions", "soak-1", "soak-2", "failures"} <= parts(False).keys()
+    wanted = {"environment", "bert-fp8", "decisions", "decisions-fp8", "soak-1", "soak-2", "failures"}
+    assert wanted <= parts(False).keys()
+
+
+def test_fp8_of_the_bundles_that_ship_is_prepared_before_it_is_measured():
+    names = list(parts(False))
+    own = [names.index(name) for name in ("prepare-starter", "starter-fp8", "decisions-fp8")]
+    assert own == sorted(own)
+
+
+def test_fp8_is_for_bundles_with_attention_and_is_cast_for_them(
+    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
+):
+    edge, starter = Bundle.load("edge"), Bundle.load("starter")
+    monkeypatch.setattr(Ground, "at", lambda _, bundle, precision: (bundle.name, precision))
+    monkeypatch.setattr("tests.gpu.starter.missing", lambda: None)
+    assert ready(ground, edge, "fp8", "edge fp8", "≤ 1") is None
+    assert [(one.check, one.bar, one.verdict) for one in told] == [("edge fp8", "≤ 1", "not measured")]
+    assert "attention" in told[0].reason
+    assert ready(ground, starter, "fp8", "starter fp8") == ("starter", "fp8")
+    assert ready(ground, edge, "fp16", "edge fp16") is edge
+    monkeypatch.setattr(Ground, "at", lambda *_: None)
+    assert ready(ground, starter, "fp8", "starter fp8") is None
+    assert told[-1].verdict == "not measured"
+
+
+def test_without_transformers_torch_is_no_peer_and_the_part_goes_on(
+    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert torch_peers(ground, SHAPES["bert"], "fp32", 2, "bert fp32") == {}
+    assert [(one.check, one.verdict) for one in told] == [("bert fp32: against torch", "not measured")]
+    assert "transformers" in told[0].reason
 
 
 def test_checks_pass_and_fail_by_their_bars():

@@ -34,10 +34,22 @@ def _starter(precision: str) -> Callable[[Ground], None]:
     return run
 
 
+def _prepare_starter(ground: Ground) -> None:
+    from tests.gpu.starter import prepare
+
+    prepare(ground)
+
+
 def _decisions(ground: Ground) -> None:
     from tests.gpu.starter import decide
 
-    decide(ground)
+    decide(ground, ("fp32",) if ground.small else ("fp32", *ground.precisions))
+
+
+def _decisions_fp8(ground: Ground) -> None:
+    from tests.gpu.starter import decide
+
+    decide(ground, ("fp8",))
 
 
 def _model(name: str, precision: str) -> Callable[[Ground], None]:
@@ -93,6 +105,9 @@ def parts(small: bool) -> dict[str, Part]:
         Part("graphs", 200, _graphs),
         Part("starter-bf16", 420, _starter("bf16")),
         Part("decisions", 460, _decisions),
+        Part("prepare-starter", 460, _prepare_starter),
+        Part("starter-fp8", 420, _starter("fp8")),
+        Part("decisions-fp8", 460, _decisions_fp8),
         Part("bert-bf16", 460, _model("bert", "bf16")),
         Part("prepare-vit", 460, _prepare("vit")),
         Part("vit-fp16", 460, _model("vit", "fp16")),

@@ -22,9 +22,12 @@ PROVIDERS = {
 
 def torch_peers(ground: Ground, shape: Shape, precision: str, rows: int, check: str) -> dict[str, Run]:
     """Eager and compiled, with fused attention, its inputs on the device and nothing copied."""
-    import torch
-    import transformers
-
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        ground.tell(not_measured(f"{check}: against torch", str(error), "> 1"))
+        return {}
     kinds = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     if precision not in kinds:
         ground.tell(not_measured(f"{check}: against torch", f"torch has no ready path for {precision}"))
@@ -33,8 +36,13 @@ def torch_peers(ground: Ground, shape: Shape, precision: str, rows: int, check: 
     config = config_of(shape, ground.small)
     config._attn_implementation = "sdpa"
     name = {"bert": "BertModel", "vit": "ViTModel", "wav2vec2": "Wav2Vec2Model"}[shape.name]
-    model = getattr(transformers, name)(config).eval().to(device, kinds[precision])
-    given = _inputs(torch, shape, ground, rows, device, kinds[precision])
+    try:
+        model = getattr(transformers, name)(config).eval().to(device, kinds[precision])
+        given = _inputs(torch, shape, ground, rows, device, kinds[precision])
+    except Exception as error:
+        why = f"it cannot be made here: {type(error).__name__} {str(error)[:200]}"
+        ground.tell(not_measured(f"{check}: against torch", why, "> 1"))
+        return {}
 
     def run(call: Any) -> Run:
         def once() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from engines.batch import Batch, Example
+from engines.batch import MODALITIES, Batch, Example
 from engines.bundle import Bundle
 from engines.calibration import equivalent
 from engines.engine import EngineChoice, FusedEngine
 from engines.evaluation import events_of
-from engines.precision.cast import missing
+from engines.precision.cast import QUANTISED, missing
 from engines.verdicts import reference_answers
 from engines.verify import BOUND, verify
 from tests.gpu.ground import Ground
@@ -22,10 +23,9 @@ from tests.gpu.results import Check, at_most, holds, not_measured
 def measure(ground: Ground, precision: str) -> None:
     """The part `starter-PRECISION`: as an operator's daemon opens it, plans in the user's own store."""
     for name in ground.shipped():
-        bundle = Bundle.load(name)
         check = f"{name} {precision}: build, load, verify, run"
-        if lost := lacking(bundle, precision):
-            ground.tell(not_measured(check, lost))
+        bundle = ready(ground, Bundle.load(name), precision, check)
+        if bundle is None:
             continue
         with ground.checking(check):
             begun = time.monotonic()
@@ -43,8 +43,15 @@ def measure(ground: Ground, precision: str) -> None:
                 engine.close()
 
 
-def decide(ground: Ground) -> None:
-    """The part `decisions`: what share of decisions differs from fp32 on ONNX Runtime."""
+def prepare(ground: Ground) -> None:
+    """The part `prepare-starter`: graphs at fp8, its ranges from the evaluation set."""
+    for name in ground.shipped():
+        with ground.checking(f"{name} fp8: graphs"):
+            ready(ground, Bundle.load(name), "fp8", f"{name} fp8: graphs")
+
+
+def decide(ground: Ground, precisions: Sequence[str]) -> None:
+    """The parts `decisions…`: what share of decisions differs from fp32 on ONNX Runtime."""
     for name in ground.shipped():
         bundle = Bundle.load(name)
         found = events_of(bundle)
@@ -53,13 +60,13 @@ def decide(ground: Ground) -> None:
             continue
         events, whole = found
         want = reference_answers(bundle, events)
-        for precision in ("fp32", *ground.precisions) if not ground.small else ("fp32",):
+        for precision in precisions:
             check = f"{name} {precision}: flipped decisions"
-            if lost := lacking(bundle, precision):
-                ground.tell(not_measured(check, lost, f"≤ {BOUND:.1%}"))
-                continue
             with ground.checking(check, f"≤ {BOUND:.1%}"):
-                engine = opened(ground, bundle, precision)
+                own = ready(ground, bundle, precision, check, f"≤ {BOUND:.1%}")
+                if own is None:
+                    continue
+                engine = opened(ground, own, precision)
                 try:
                     verdict = verify(want, engine, events)
                 finally:
@@ -73,6 +80,32 @@ def decide(ground: Ground) -> None:
                 worst = sorted(verdict.by_label.items(), key=lambda own: -own[1].flipped)[:5]
                 labels = "; ".join(f"{label} {own.flipped}/{own.decisions}" for label, own in worst)
                 ground.tell(Check(f"{name} {precision}: most flipped", labels))
+
+
+def ready(ground: Ground, bundle: Bundle, precision: str, check: str, bar: str = "") -> Bundle | None:
+    """The bundle with what a precision needs; None where that cannot be had, which is told."""
+    found: Bundle | None = bundle
+    if precision not in QUANTISED:
+        lost = lacking(bundle, precision)
+    elif not attentive(bundle):
+        lost = f"no tower has attention, which {precision} is for"
+    else:
+        found = ground.at(bundle, precision)
+        lost = None if found is not None else "there are no graphs of it: see that check"
+    if lost is not None:
+        ground.tell(not_measured(check, lost, bar))
+        return None
+    return found
+
+
+def attentive(bundle: Bundle) -> bool:
+    """Whether a tower has attention."""
+    import onnx
+
+    from engines.precision.policy import attends
+
+    graphs = (bundle.read(bundle.graph_name(tower)) for tower in MODALITIES)
+    return any(attends(onnx.load_model_from_string(graph)) for graph in graphs)
 
 
 def lacking(bundle: Bundle, precision: str) -> str | None:
