@@ -103,7 +103,7 @@ class PlainModel:
 def _feeds(example: Example, channels: tuple[str, ...]) -> dict[str, dict[str, NDArray[Any]] | None]:
     text, images, audio = example.text, example.images[:1], example.audio[:1]
     return {
-        "text": None if text is None else {k: ids[None] for k, ids in zip(channels, text, strict=True)},
+        "text": None if text is None else {k: _row(ids) for k, ids in zip(channels, text, strict=True)},
         "image": {"pixels": images[0][None]} if images else None,
         "audio": {
             "samples": audio[0][None].astype(np.float32),
@@ -112,6 +112,11 @@ def _feeds(example: Example, channels: tuple[str, ...]) -> dict[str, dict[str, N
         if audio
         else None,
     }
+
+
+def _row(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """A channel that is not for this text is one padding wide."""
+    return (ids if len(ids) else np.zeros(1, np.int32))[None]
 
 
 class EngineModel:
