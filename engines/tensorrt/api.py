@@ -161,7 +161,8 @@ class Api:
                 heard.errors.append(str(error))
                 made = None
         if made is None:
-            raise heard.error("TensorRT does not start", f"{what}, TensorRT {self.version}")
+            remedy = "End what else holds the GPU's memory" if heard.memory else ""
+            raise heard.error("TensorRT does not start", f"{what}, TensorRT {self.version}", remedy)
         return made
 
 

@@ -135,8 +135,9 @@ def test_a_runtime_that_does_not_start(gpu: Machine, monkeypatch: pytest.MonkeyP
         raise TypeError("pybind11::init(): factory function returned nullptr")
 
     monkeypatch.setattr(found.trt, "Runtime", refuse)
-    with pytest.raises(OutOfMemory, match=r"TensorRT does not start.*CUDA out of memory"):
+    with pytest.raises(OutOfMemory, match=r"TensorRT does not start.*CUDA out of memory") as caught:
         found.runtime()
+    assert caught.value.remedy == "End what else holds the GPU's memory", "none of our settings plays a part"
 
 
 def test_errors_are_heard_by_who_listens_and_logged(gpu: Machine, caplog: pytest.LogCaptureFixture) -> None:
