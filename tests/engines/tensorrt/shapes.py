@@ -18,5 +18,5 @@ def text(*channels: str) -> Signature:
 
 
 def spec(most: int = 256, kind: str = "hash-words", seconds: float = 10.0) -> Preprocess:
-    files = {"tokenizer": ("a.json",), "joined": ("a.json",), "bilingual": ("a.json", "b.json")}.get(kind, ())
+    files = {"tokenizer": ("a.json",), "bilingual": ("a.json", "b.json")}.get(kind, ())
     return Preprocess(TextSpec(1000, most, kind, files), ImageSpec(8, 8), AudioSpec(seconds))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from engines.tensorrt.buckets import Bucket, Input, Signature, buckets_of, piece
 from tests.engines.tensorrt.shapes import AUDIO, IMAGE, spec, text
 
 STARTER = Path(__file__).parents[3] / "engines/bundles/starter"
-JOINED = ("ids", "words", "chars")
+BAG = ("words", "chars")
 CASES = [(seed, most, tokens) for seed in range(3) for most, tokens in ((256, 4096), (512, 16384), (20, 100))]
 
 
@@ -66,7 +66,7 @@ def test_every_micro_batch_of_images_and_of_the_head_runs(count: int):
             assert smallest(own, len(rows), {}) is not None
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(s, k) for s in range(2) for k in ("joined", "bag", "bilingual")])
+@pytest.mark.parametrize(("seed", "kind"), [(s, k) for s in range(2) for k in ("bag", "bilingual")])
 def test_several_channels_of_any_proportion_run(seed: int, kind: str):
     own_spec, random = spec(256, kind), np.random.default_rng(seed)
     graph = text(*own_spec.text.channels)
@@ -129,20 +129,16 @@ def test_there_are_few():
         for tower in ("image", "audio", "head")
     }
     assert count == {"image": 4, "audio": 7, "head": 4}
-    for kind, most in (("joined", 16), ("bag", 16), ("bilingual", 29)):
+    for kind, most in (("bag", 16), ("bilingual", 29)):
         graph = text(*spec(256, kind).text.channels)
         assert len(buckets_of("text", graph, spec(256, kind), Budget())) == most
     assert (len(ladder(128)), len(ladder(512))) == (14, 18)  # a BERT-base of so many tokens
 
 
 def test_other_channels_follow_the_first_in_proportion():
-    own = buckets_of("text", text(*JOINED), spec(256, "joined"), Budget())
-    assert own[0].axes == (("ids-axis", 16), ("words-axis", 16), ("chars-axis", 97))
-    assert max(own, key=lambda b: b.axes).axes == (
-        ("ids-axis", 256),
-        ("words-axis", 256),
-        ("chars-axis", 1538),
-    )
+    own = buckets_of("text", text(*BAG), spec(256, "bag"), Budget())
+    assert own[0].axes == (("words-axis", 16), ("chars-axis", 97))
+    assert max(own, key=lambda b: b.axes).axes == (("words-axis", 256), ("chars-axis", 1538))
 
 
 def test_of_two_encoders_a_text_runs_in_one_alone():

@@ -11,7 +11,7 @@ from engines.tensorrt.profiles import Profile, place, profiles_of, release
 from tests.engines.tensorrt.shapes import AUDIO, IMAGE, spec, text
 
 LADDERS = {
-    "text": buckets_of("text", text("ids", "words", "chars"), spec(256, "joined"), Budget()),
+    "text": buckets_of("text", text("words", "chars"), spec(256, "bag"), Budget()),
     "image": buckets_of("image", IMAGE, spec(), Budget()),
     "audio": buckets_of("audio", AUDIO, spec(), Budget()),
 }
