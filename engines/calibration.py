@@ -37,7 +37,9 @@ class Fitted:
 class Calibration:
     """The fit for one precision; the first axis of the first three is the presence bitmask 0…7.
 
-    All float32: ``temperature`` [8], ``scale`` and ``bias`` [8, labels], ``unimodal_temperature`` [3].
+    All float32: ``temperature`` [8], ``scale`` and ``bias`` [8, labels], ``unimodal_temperature`` [3]; and
+    ``bend`` [labels, 3], None where there is none: a label's scaled logit once more, with a scale of its own
+    on either side of zero, and a shift (Kull et al. 2017, Beta calibration).
     ``thresholds`` by label, empty where none were worked out; ``calibrated`` is False where nothing was
     fitted, so that probabilities are only the logits in another form.
     """
@@ -49,6 +51,7 @@ class Calibration:
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     fitted: Fitted | None = None
     calibrated: bool = True
+    bend: Float32 | None = None
 
     @classmethod
     def identity(cls, labels: int) -> Calibration:
@@ -62,7 +65,8 @@ class Calibration:
 
     def moderation(self, logits: Float32, presence: UInt8) -> Float32:
         """float32 [rows, labels] probabilities from logits [rows, labels]; `presence` uint8 [rows]."""
-        return sigmoid(self.scale[presence] * logits + self.bias[presence])
+        scaled = self.scale[presence] * logits + self.bias[presence]
+        return sigmoid(scaled if self.bend is None else bent(scaled, self.bend))
 
     def unimodal(self, logits: Float32) -> Float32:
         """float32 [rows, 3 modalities, 3] probabilities from logits of that shape."""
@@ -73,6 +77,8 @@ class Calibration:
         tree: dict[str, Any] = {
             name: np.asarray(getattr(self, name), dtype=np.float64).tolist() for name in _ARRAYS
         }
+        if self.bend is not None:
+            tree["bend"] = np.asarray(self.bend, dtype=np.float64).tolist()
         tree["calibrated"] = self.calibrated
         if self.fitted is not None:
             names = ("engine", "dataset", "rows")
@@ -140,6 +146,12 @@ def dump(path: Path, fits: Mapping[str, Calibration]) -> None:
     path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
+def bent(logits: Float32, bend: Float32) -> Float32:
+    """Logits [rows, labels] with a scale above zero, another below, and a shift; ``bend`` [labels, 3]."""
+    above, below = np.logaddexp(0, logits), np.logaddexp(0, -logits)  # their difference is the logit
+    return np.asarray(bend[:, 0] * above - bend[:, 1] * below + bend[:, 2], np.float32)
+
+
 def softmax(logits: Float32) -> Float32:
     """Softmax over the last axis, in float32."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -152,12 +164,13 @@ def sigmoid(logits: Float32) -> Float32:
 
 
 def _fit(entry: Mapping[str, Any]) -> Calibration:
-    fitted = entry.get("fitted")
+    fitted, bend = entry.get("fitted"), entry.get("bend")
     return Calibration(
         **{name: np.asarray(entry[name], dtype=np.float32) for name in _ARRAYS},
         thresholds={str(k): Thresholds.from_dict(each) for k, each in entry.get("thresholds", {}).items()},
         fitted=None if fitted is None else _fitted(fitted),
         calibrated=bool(entry.get("calibrated", True)),
+        bend=None if bend is None else np.asarray(bend, dtype=np.float32).reshape(-1, 3),
     )
 
 
@@ -167,8 +180,12 @@ def _fitted(entry: Mapping[str, Any]) -> Fitted:
 
 
 def _check(fit: Calibration, labels: int, where: str, precision: str) -> None:
-    shapes = ((8,), (8, labels), (8, labels), (3,))
-    for name, shape in zip(_ARRAYS, shapes, strict=True):
+    shapes: dict[str, tuple[int, ...]] = dict(
+        zip(_ARRAYS, ((8,), (8, labels), (8, labels), (3,)), strict=True)
+    )
+    if fit.bend is not None:
+        shapes["bend"] = (labels, 3)
+    for name, shape in shapes.items():
         array = getattr(fit, name)
         if array.shape != shape or not np.isfinite(array).all():
             why = f"{precision}.{name} must be finite numbers of shape {shape}, not {array.shape}"

@@ -1,10 +1,12 @@
-"""Temperature and Platt scaling by presence pattern, each drawn to the fit over all patterns.
+"""Temperature and Platt scaling by presence pattern, each drawn to the fit over all patterns; then a bend.
 
-Guo et al. 2017, "On Calibration of Modern Neural Networks" (temperature); Platt 1999 (scale and bias).
+Guo et al. 2017, "On Calibration of Modern Neural Networks" (temperature); Platt 1999 (scale and bias); Kull,
+Silva Filho and Flach 2017, "Beta calibration" (the bend: what is rare and what is sure need other scales).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,6 +27,9 @@ ENOUGH_POSITIVES: Final = 30
 """With fewer rows, or fewer of either class, the pull grows in proportion: nothing is learnt from chance."""
 _STEPS: Final = 40
 
+_FLATTEST: Final = 0.05
+"""The least scale: a higher logit is never a lower probability."""
+
 Integers = NDArray[np.integer[Any]]
 
 
@@ -34,7 +39,8 @@ def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]
     ``alone`` int64 [events, 3]: what each modality says by itself, `UNKNOWN` where nobody knows.
     """
     presence = events.presence
-    out = replace(Calibration.identity(len(labels)), calibrated=True)
+    bend = np.tile(np.array([1, 1, 0], np.float32), (len(labels), 1))
+    out = replace(Calibration.identity(len(labels)), calibrated=True, bend=bend)
     whole = temperature(logits.sentiment, events.sentiment, 0.0, PULL)
     for pattern in range(8):
         here = (presence == pattern) & (events.sentiment != UNKNOWN)
@@ -51,6 +57,8 @@ def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]
             positives = int(truth[here].sum())
             strength = pull(int(here.sum()), min(positives, int(here.sum()) - positives))
             out.scale[pattern, k], out.bias[pattern, k] = platt(scores[here], truth[here], start, strength)
+        scaled = out.scale[presence, k] * scores + out.bias[presence, k]
+        bend[k] = beta(scaled[known], truth[known])
     for m in range(3):
         out.unimodal_temperature[m] = np.exp(temperature(logits.unimodal[:, m], alone[:, m], 0.0, PULL))
     return out
@@ -90,18 +98,41 @@ def temperature(logits: Float32, truth: Integers, start: float, strength: float)
 def platt(
     scores: Float32, truth: Integers, start: tuple[float, float], strength: float
 ) -> tuple[float, float]:
-    """Scale and bias by Newton's method, drawn to ``start``, which it is where one class is missing."""
+    """Scale and bias, drawn to ``start``, which they are where one class is missing."""
     if len(truth) == 0 or truth.min() == truth.max():
         return start
     rows = np.stack([scores.astype(np.float64), np.ones(len(scores))], axis=1)
+    scale, bias = _likeliest(rows, truth, start, strength)
+    return max(scale, _FLATTEST), bias
+
+
+def beta(scores: Float32, truth: Integers) -> tuple[float, float, float]:
+    """The scales above and below zero and the shift, drawn to what changes nothing: that where one class is
+    missing.
+    """
+    start = (1.0, 1.0, 0.0)
+    if len(truth) == 0 or truth.min() == truth.max():
+        return start
+    exact = scores.astype(np.float64)
+    rows = np.stack([np.logaddexp(0, exact), -np.logaddexp(0, -exact), np.ones(len(exact))], axis=1)
+    positives = int(truth.sum())
+    strength = pull(len(truth), min(positives, len(truth) - positives)) / PULL
+    above, below, shift = _likeliest(rows, truth, start, strength)
+    return max(above, _FLATTEST), max(below, _FLATTEST), shift
+
+
+def _likeliest(
+    rows: NDArray[np.float64], truth: Integers, start: Sequence[float], strength: float
+) -> list[float]:
+    """Weights of the columns that make ``truth`` likeliest, by Newton's method, drawn to ``start``."""
     origin = np.array(start)
     weights = origin.copy()
     for _ in range(_STEPS):
         chance = 0.5 * (1 + np.tanh(0.5 * rows @ weights))
         slope = rows.T @ (chance - truth) + strength * (weights - origin)
-        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + strength * np.eye(2)
+        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + strength * np.eye(len(origin))
         step = np.linalg.solve(curve, slope)
         weights -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
         if float(np.abs(step).max()) < 1e-7:
             break
-    return max(float(weights[0]), 0.05), float(weights[1])
+    return [float(weight) for weight in weights]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engines.calibration import bent
 from engines.training import metrics
-from engines.training.fits import PULL, platt, temperature
+from engines.training.fits import PULL, beta, platt, temperature
 
 
 def test_auroc_counts_ordered_pairs_and_half_of_the_ties():
@@ -62,6 +63,16 @@ def test_platt_finds_the_scale_and_bias_that_made_the_labels():
     scores = rng.normal(0, 3, 20_000).astype(np.float32)
     truth = (rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * scores - 1)))).astype(np.int8)
     assert platt(scores, truth, (1.0, 0.0), 1.0) == pytest.approx((0.5, -1.0), abs=0.06)
+
+
+def test_the_bend_finds_other_scales_on_either_side_of_zero():
+    rng = np.random.default_rng(0)
+    scores, bend = rng.normal(0, 3, 40_000).astype(np.float32), np.array([[2.0, 0.5, -0.3]], np.float32)
+    truth = (rng.random(40_000) < 1 / (1 + np.exp(-bent(scores[:, None], bend)[:, 0]))).astype(np.int8)
+    assert beta(scores, truth) == pytest.approx(bend[0].tolist(), abs=0.12)
+    assert beta(scores, np.ones_like(truth)) == (1.0, 1.0, 0.0)
+    unbent = bent(scores[:, None], np.array([[1, 1, 0]], np.float32))[:, 0]
+    np.testing.assert_allclose(unbent, scores, atol=1e-5)
 
 
 def test_platt_keeps_the_start_where_only_one_class_is_known():
