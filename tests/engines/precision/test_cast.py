@@ -121,7 +121,7 @@ def test_the_starters_text_graph_at_bf16():
     taken = inputs_of(bundle, golden.batch_of(bundle.golden, bundle.preprocess.text.channels))["text"]
     assert compare(graph, made, taken).typical < 0.01
     assert golden_error(bundle, {"text": made}) < golden.bound("bf16")
-    assert len(made) < 1.4 * len(graph)
+    assert len(made) < 1.7 * len(graph)  # matrices take two bytes instead of one, tables stay
 
 
 def test_fp32_and_the_head_are_left_as_they_are():
