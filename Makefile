@@ -4,8 +4,9 @@ SHELL := /bin/bash
 .PHONY: help demo test lint bench peers cost starter gpu-check trt-signatures clean constraints
 
 VENV := .venv
-# Tests that train run in a process of their own, apart from those that raise signals and kill.
+# Tests that train, and tests that raise signals, run in processes of their own, apart from the others.
 MODELS := tests/bench tests/engines tests/peers
+SIGNALS := tests/service/test_interrupts.py
 BIN := $(VENV)/bin
 ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -22,7 +23,8 @@ demo: $(VENV)/.serving ## Real Kafka, sample events, a live table (ARGS="--event
 test: $(VENV)/.dev ## All tests, on a real broker (ARGS="tests/service -k policy" for some)
 	@.ci/need java mvn kcat promtool
 	@PATH="$(CURDIR)/$(BIN):$$PATH" && set -e && if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest $(ARGS); else \
-		$(BIN)/python -m pytest $(MODELS); $(BIN)/python -m pytest $(addprefix --ignore=,$(MODELS)); fi
+		$(BIN)/python -m pytest $(SIGNALS); $(BIN)/python -m pytest $(MODELS); \
+		$(BIN)/python -m pytest $(addprefix --ignore=,$(MODELS) $(SIGNALS)); fi
 
 lint: $(VENV)/.dev ## Style, formatting and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
