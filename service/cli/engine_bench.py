@@ -12,6 +12,7 @@ import click
 from service.cli.bundle_options import bundle_argument
 from service.cli.console import bars, emit, json_option, say, settings_options, table, teach
 from service.cli.engine_options import (
+    TOWERS,
     backend_option,
     device_option,
     pairs_of,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from engines.rates import Rates
     from engines.throughput import Speed
     from service.config import EngineSettings
-
-TOWERS = ("text", "image", "audio", "head")
 
 
 @click.command(

@@ -13,6 +13,7 @@ import click
 from service.cli.bundle_options import bundle_argument
 from service.cli.console import bars, emit, json_option, say, settings_options, table, teach
 from service.cli.engine_options import (
+    TOWERS,
     device_option,
     needs_gpu,
     precision_option,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from engines.tensorrt.key import PlanKey
     from engines.tensorrt.store import PlanStore
     from service.config import EngineSettings
-
-TOWERS = ("text", "image", "audio", "head")
 
 
 @click.command(

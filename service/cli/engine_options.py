@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REMEDY = "See `tidegate doctor` for the GPU, and `tidegate engine list` for what can run here"
 
-
+TOWERS = ("text", "image", "audio", "head")
 PRECISIONS = ("fp32", "bf16", "fp16", "fp8", "int8")
 
 
