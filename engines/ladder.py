@@ -114,7 +114,8 @@ class Ladder:
         return rungs
 
     def below(self, failed: EngineInfo, error: EngineError) -> list[Rung]:
-        """Those that may replace one that failed, best first; none for an engine on the processor.
+        """Those that may replace one that failed, best first; none for an engine on the processor. Close it
+        before one of them is opened, which may need its memory.
 
         Where memory was too small, another precision of the same backend would not fit either; where a device
         was lost, nothing on a GPU works in this process.
@@ -134,11 +135,14 @@ class Ladder:
     def open(self, alive: Alive = _nothing) -> FusedEngine:
         """The first engine that opens and verifies, warmed up; raises EngineError with every reason."""
         rungs = self.rungs()
-        found = self._first(rungs, alive)
-        if found is not None:
-            return found
-        if len(rungs) == 1 and self._last is not None:
-            raise self._last
+        last: EngineError | None = None
+        for rung in rungs:
+            try:
+                return rung.open(alive)
+            except EngineError as error:
+                last = error
+        if len(rungs) == 1 and last is not None:
+            raise last
         reasons = [f"{name}: {why}" for name, why in self.absent.items()]
         reasons += [f"{step.name}: {step.reason}" for step in self.steps]
         remedy = "See what `tidegate doctor` says of the GPU, or set engine.cpu_fallback: true"
@@ -150,23 +154,6 @@ class Ladder:
             why="; ".join(reasons),
             remedy=remedy,
         )
-
-    def next_engine(
-        self, failed: EngineInfo, error: EngineError, alive: Alive = _nothing
-    ) -> FusedEngine | None:
-        """What replaces an engine that failed at run time (close it first: the next may need its memory);
-        None where nothing may, or nothing works.
-        """
-        return self._first(self.below(failed, error), alive)
-
-    def _first(self, rungs: Sequence[Rung], alive: Alive) -> FusedEngine | None:
-        self._last: EngineError | None = None
-        for rung in rungs:
-            try:
-                return rung.open(alive)
-            except EngineError as error:
-                self._last = error
-        return None
 
     def try_(self, rung: Rung, alive: Alive) -> FusedEngine:
         """Open a rung; raises EngineError, and notes it as a step."""
