@@ -1,7 +1,7 @@
 # Needs Python 3.11 or later; what else is missing is installed (apt, when root) or named.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench peers cost starter gpu-check trt-signatures clean constraints
+.PHONY: help demo test lint bench peers unseen cost starter gpu-check trt-signatures clean constraints
 
 VENV := .venv
 # Tests that train, and tests that raise signals, run in processes of their own, apart from the others.
@@ -36,6 +36,11 @@ bench: $(VENV)/.serving ## Events per second and latency on this machine
 
 peers: $(VENV)/.dev ## Bundles beside VADER, SnowNLP and alt-profanity-check (ARGS="starter --out peers.md")
 	@$(BIN)/python -m tests.peers $(ARGS)
+
+unseen: $(VENV)/.dev ## The starter's text judged on sources that it was taught without, an hour (DATA=folder)
+	@test -n "$(DATA)" || { echo "Say where the labelled posts lie: make unseen DATA=folder" >&2; exit 64; }
+	@.ci/need java mvn
+	@$(BIN)/python -m tests.peers.unseen --data "$(DATA)" $(ARGS)
 
 cost: $(VENV)/.dev ## Short posts in tidegate score, beside the bare encoder in plain ONNX Runtime
 	@$(BIN)/python -m tests.bench.text_cost $(ARGS)

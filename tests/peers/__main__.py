@@ -13,7 +13,7 @@ from rich.console import Console
 
 from engines.bundle import SHIPPED
 from engines.errors import EngineError
-from tests.peers import figures, pairs, report, scorers
+from tests.peers import figures, functional, pairs, report, scorers
 from tests.peers.scorers import Scorer
 
 DEFAULT: Final = ("starter", "edge")
@@ -50,19 +50,25 @@ def compare(
     resamples: int = figures.RESAMPLES,
     tell: Callable[[str], None] = lambda name: None,
 ) -> report.Results:
-    """Every scorer on the everyday sentences and the minimal pairs of its languages."""
+    """Every scorer on the everyday sentences, minimal pairs and functional tests of its languages."""
     lines = {lang: figures.everyday(lang) for lang in report.LANGUAGES}
     own = {lang: [pair for pair in pairs.read() if pair.lang == lang] for lang in report.LANGUAGES}
     found: dict[str, dict[str, figures.Figures]] = {lang: {} for lang in lines}
     passed = {}
+    cases = {name: [case for case in functional.read() if case.suite == name] for name in functional.SUITES}
+    hate: dict[str, dict[str, functional.Passed]] = {name: {} for name in cases}
     for scorer in asked:
         tell(scorer.name)
         for lang in scorer.langs:
             found[lang][scorer.name] = figures.measure(scorer.ask(lines[lang].texts), lines[lang], resamples)
             first, second = ([getattr(pair, side) for pair in own[lang]] for side in ("first", "second"))
             passed[scorer.name, lang] = pairs.judge(own[lang], scorer.ask(first), scorer.ask(second))
+        for name, each in cases.items():
+            if each[0].lang in scorer.langs:
+                done = functional.measure(each, scorer.ask([case.text for case in each]), resamples)
+                hate[name] |= {} if done is None else {scorer.name: done}
     counts = {lang: len(table) for lang, table in lines.items()}
-    return report.Results({s.name: s.what for s in asked}, counts, found, own, passed)
+    return report.Results({s.name: s.what for s in asked}, counts, found, own, passed, cases, hate)
 
 
 def list_failures(results: report.Results, console: Console) -> None:

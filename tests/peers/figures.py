@@ -61,10 +61,10 @@ def measure(answers: Answers, lines: Table, resamples: int = RESAMPLES) -> Figur
     each: dict[str, float] = {}
     if answers.classes is not None:
         truth, guess = lines.sentiment.argmax(axis=1), answers.classes
-        sentiment = _figure(metrics.macro_recall, (truth, guess), resamples)
-        abiding = _figure(metrics.macro_recall, (truth[~broken], guess[~broken]), resamples)
+        sentiment = figure(metrics.macro_recall, (truth, guess), resamples)
+        abiding = figure(metrics.macro_recall, (truth[~broken], guess[~broken]), resamples)
     if answers.breach is not None:
-        breach = _figure(metrics.auroc, (broken.astype(float), answers.breach), resamples)
+        breach = figure(metrics.auroc, (broken.astype(float), answers.breach), resamples)
     known = {name: k for k, name in enumerate(LABELS) if name in (answers.chances or {})}
     if known and answers.chances:
         truth, chances = (
@@ -72,7 +72,7 @@ def measure(answers: Answers, lines: Table, resamples: int = RESAMPLES) -> Figur
             np.stack([answers.chances[n] for n in known], 1),
         )
         each = dict(zip(known, _by_label(truth, chances), strict=True))
-        labels = _figure(lambda t, c: float(np.nanmean(_by_label(t, c))), (truth, chances), resamples)
+        labels = figure(lambda t, c: float(np.nanmean(_by_label(t, c))), (truth, chances), resamples)
     return Figures(sentiment, abiding, breach, labels, each)
 
 
@@ -80,7 +80,8 @@ def _by_label(truth: Array, chances: Array) -> list[float]:
     return [metrics.auroc(truth[:, k], chances[:, k]) for k in range(truth.shape[1])]
 
 
-def _figure(of: Callable[..., float], arrays: Sequence[Array], resamples: int) -> Figure:
+def figure(of: Callable[..., float], arrays: Sequence[Array], resamples: int = RESAMPLES) -> Figure:
+    """``of`` over arrays of one length, and over as many rows drawn with replacement ``resamples`` times."""
     random, count = np.random.default_rng(0), len(arrays[0])
     found = []
     for _ in range(resamples):

@@ -10,8 +10,9 @@ from engines.errors import EngineError
 from engines.preprocess.normalise import normalise
 from engines.training.text.rows import LABELS, NEGATIVE, NEUTRAL, POSITIVE, Row, table
 from engines.training.text.sentences import own
-from tests.peers import figures, pairs, report
+from tests.peers import figures, functional, pairs, report
 from tests.peers.__main__ import compare, main
+from tests.peers.functional import Case
 from tests.peers.pairs import Pair, judge
 from tests.peers.scorers import Answers, Scorer, three_way
 
@@ -98,6 +99,38 @@ def test_a_scorer_without_answers_has_dashes_in_every_table():
     text = report.markdown(compare([silent], resamples=1))
     assert "| silent | – | – | – | – |" in text
     assert "- silent: says nothing" in text
+
+
+def test_every_kind_of_functional_test_is_hateful_or_not_and_no_text_was_written_for_training():
+    cases = functional.read()
+    kinds = {(case.lang, case.kind, case.hateful) for case in cases}
+    assert len({(lang, kind) for lang, kind, _ in kinds}) == len(kinds)
+    for suite in functional.SUITES:
+        marks = [case.hateful for case in cases if case.suite == suite]
+        assert min(sum(marks), len(marks) - sum(marks)) >= 70
+    trained = {normalise(row.text) for row in own()}
+    assert [case for case in cases if normalise(case.text) in trained] == []
+
+
+def test_each_kind_of_functional_test_is_held_against_the_other_class():
+    cases = [
+        Case("en", kind, hateful, "")
+        for kind, hateful in (("threat", True), ("opinion", True), ("news", False))
+    ]
+    said = Answers(chances={"hate": np.array([0.9, 0.1, 0.5])})
+    found = functional.measure(cases, said, resamples=1)
+    assert found is not None
+    assert found.kinds == {"threat": 1.0, "opinion": 0.0, "news": 0.5}
+    assert functional.measure(cases, Answers(), resamples=1) is None
+
+
+@pytest.mark.parametrize("line", ["en\tthreat\t1", "fr\tthreat\t1\tbon", "en\tthreat\tyes\ttext"])
+def test_a_broken_functional_test_is_named(tmp_path, line):
+    path = tmp_path / "hate.tsv"
+    path.write_text("\t".join(functional.COLUMNS) + f"\nen\tnews\t0\ttext\n{line}\n", "utf-8")
+    with pytest.raises(EngineError) as caught:
+        functional.read(path)
+    assert caught.value.where == f"{path}, line 3"
 
 
 def test_the_libraries_and_a_bundle_are_measured_in_one_run(tmp_path):

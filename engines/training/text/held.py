@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,8 @@ from engines.training.taxonomy import UNKNOWN
 from engines.training.text.rows import Row
 
 Shares = tuple[int, int]
+Choice = Callable[[Row], bool]
+"""Which rows a training does without."""
 PUBLIC: Final[Shares] = (1, 1)
 """So many groups in forty calibrate, so many test."""
 OWN: Final[Shares] = (2, 2)
@@ -23,20 +25,30 @@ _GROUPS: Final = 40
 _SURE: Final = 0.9
 
 
-def divided(texts: Sequence[Row], shares: Shares, marked: Shares | None = None) -> dict[str, list[Row]]:
+def nothing(row: Row) -> bool:
+    """The choice of no row."""
+    del row
+    return False
+
+
+def divided(
+    texts: Sequence[Row], shares: Shares, marked: Shares | None = None, out: Choice = nothing
+) -> dict[str, list[Row]]:
     """The rows by split: train, calibrate, test; the first text of near-duplicates decides for all.
 
-    ``shares`` are out of forty; ``marked`` those of rows that break a rule, where they differ.
+    ``shares`` are out of forty; ``marked`` those of rows that break a rule, where they differ. What is like a
+    row of the choice ``out`` is unseen, the fourth split.
     """
-    first = neighbours.groups([row.text for row in texts])
-    out: dict[str, list[Row]] = {"train": [], "calibrate": [], "test": []}
-    for row, k in zip(texts, first.tolist(), strict=True):
+    first = neighbours.groups([row.text for row in texts]).tolist()
+    gone = {k for row, k in zip(texts, first, strict=True) if out(row)}
+    found: dict[str, list[Row]] = {"train": [], "calibrate": [], "test": [], "unseen": []}
+    for row, k in zip(texts, first, strict=True):
         breach = any(chance > 0.5 for chance in (texts[k].labels or {}).values())
         calibrate, test = marked if marked and breach else shares
         place = zlib.crc32(texts[k].text.encode("utf-8", "replace")) % _GROUPS
         split = "calibrate" if place < calibrate else "test" if place < calibrate + test else "train"
-        out[split].append(row)
-    return out
+        found["unseen" if k in gone else split].append(row)
+    return found
 
 
 def labelled(texts: Sequence[Row], split: str) -> list[rows.Row]:

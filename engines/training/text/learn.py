@@ -24,7 +24,7 @@ from engines.preprocess.spec import TextSpec
 from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
 from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, padded
-from engines.training.text.held import MARKED, PUBLIC, Shares, divided, labelled
+from engines.training.text.held import MARKED, PUBLIC, Choice, Shares, divided, labelled, nothing
 from engines.training.text.held import OWN as SENTENCES
 from engines.training.text.rows import Row, Table, joined, table
 from engines.training.text.starts import Start, bge, minilm, package
@@ -87,21 +87,26 @@ TEMPLATED: Final = 16
 @dataclass(frozen=True, slots=True)
 class Corpus:
     """Public rows with teachers' opinions, our own sentences, and those made from templates; ``held`` are the
-    labelled events of both that no training sees.
+    labelled events of both that no training sees, ``unseen`` the rows of sources that were left out.
     """
 
     public: Table
     own: Table
     made: Table
     held: list[rows.Row]
+    unseen: list[Row]
 
 
-def gather(folder: Path, seed: int, log: Log) -> Corpus:
-    """Read every source below ``folder`` and the installed packages; raises EngineError."""
+def gather(folder: Path, seed: int, log: Log, out: Choice = nothing) -> Corpus:
+    """Read every source below ``folder`` and the installed packages, without the rows that ``out`` chooses;
+    raises EngineError.
+    """
     held: list[rows.Row] = []
+    unseen: list[Row] = []
 
     def kept(found: list[Row], shares: Shares, marked: Shares | None = None) -> list[Row]:
-        parts = divided(found, shares, marked)
+        parts = divided(found, shares, marked, out)
+        unseen.extend(parts["unseen"])
         for split in ("calibrate", "test"):
             held.extend(labelled(parts[split], split))
         return parts["train"]
@@ -112,7 +117,7 @@ def gather(folder: Path, seed: int, log: Log) -> Corpus:
     own, made = table(kept(sentences.own(), SENTENCES, MARKED)), table(templates.made(seed, TEMPLATED))
     counts = f"{len(taught)} public rows, {len(own)} own sentences, {len(made)} from templates"
     log(f"{counts}, {len(held)} held out")
-    return Corpus(taught, own, made, held)
+    return Corpus(taught, own, made, held, unseen)
 
 
 def learn_encoder(

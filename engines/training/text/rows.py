@@ -30,7 +30,8 @@ Sentiment = tuple[float, float, float]
 @dataclass(slots=True)
 class Row:
     """One text. ``sentiment`` sums to 1, None = unknown; ``labels`` hold what is known, as probabilities;
-    ``weak`` names labels that are most likely 0 though nobody looked; ``weight`` scales the row's loss.
+    ``weak`` names labels that are most likely 0 though nobody looked; ``weight`` scales the row's loss;
+    ``topic`` is what the text is about, where its source says so.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Row:
     labels: dict[str, float] | None = None
     weak: tuple[str, ...] = ()
     weight: float = 1.0
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

