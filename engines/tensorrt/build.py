@@ -30,6 +30,8 @@ CASTABLE: Final = ("bf16", "fp16")
 
 _CASTING: Final = 1
 """To be raised where casting changes, so that plans of the old one are built anew."""
+_READING: Final = 1
+"""The same for what makes a graph readable."""
 _WORKSPACE: Final = 8 << 30
 _HALVINGS: Final = 1
 _SAMPLES: Final = 16
@@ -118,6 +120,7 @@ class _Work:
             "workspace": min(device.memory // 4, _WORKSPACE),
             "tf32": False,  # fp32 is the reference: it is computed as such
             "streams": 0,  # several micro-batches share a GPU: none of them takes streams of its own
+            "reading": _READING,
         }
         if self.cast:
             self.options["cast"] = _CASTING
@@ -161,12 +164,14 @@ class _Work:
         return Plans(self.signature, buckets, tuple(stored))
 
     def _build(self, key: PlanKey, halvings: int, tell: Tell | None) -> Stored:
+        from engines.tensorrt.readable import readable
+
         begun = time.monotonic()
         what = f"{self.tower} {self.precision}"
         log.info("building a plan: %s", key.describe())
         if tell is not None and self.cast:
             tell(f"{what}: casting", 0.0)
-        graph = self._cast() if self.cast else self.graph
+        graph = readable(self._cast() if self.cast else self.graph)
         timings = self._timings(key)
         cuda.activate(self.device.index)
         order = Order(graph, self.signature, key, self.terms.threads, self.where)

@@ -12,8 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-BF16, F32 = onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT
+BF16, F32 = TensorProto.BFLOAT16, TensorProto.FLOAT
+BYTES = {TensorProto.INT8, TensorProto.UINT8}
 _TYPES = {
     "tensor(float)": ("FLOAT", "float32"),
     "tensor(float16)": ("HALF", "float16"),
@@ -41,9 +43,10 @@ class Graph:
     def __init__(self, source: bytes) -> None:
         self.source, self.digest = source, hashlib.sha256(source).hexdigest()
         try:
-            model = onnx.load_from_string(source)
+            model = onnx.shape_inference.infer_shapes(onnx.load_from_string(source))
             self.operators = [node.op_type for node in model.graph.node]
             self.precision = _precision(model)
+            _check(model.graph)
             options = ort.SessionOptions()
             options.intra_op_num_threads, options.log_severity_level = 1, 4
             self._session: Any = ort.InferenceSession(
@@ -72,13 +75,28 @@ def _side(each: Any) -> Side:
     return Side(each.name, dtype, np.dtype(name), dims)
 
 
+def _check(graph: onnx.GraphProto) -> None:
+    """Raise where bytes are neither cast nor quantised, or truths are compared: TensorRT cannot do that."""
+    types = {each.name: each.data_type for each in graph.initializer}
+    types |= {each.name: each.type.tensor_type.elem_type for each in (*graph.input, *graph.value_info)}
+    constants = {each.name for each in graph.initializer}
+    for node in graph.node:
+        given = {types.get(name) for name in node.input}
+        if given & BYTES and node.op_type not in ("Cast", "QuantizeLinear", "DequantizeLinear"):
+            raise TypeError(f"{node.op_type} {node.name} reads bytes")
+        if TensorProto.INT8 in given and node.op_type == "Cast" and node.input[0] in constants:
+            raise TypeError(f"{node.op_type} {node.name} reads bytes that were never quantised")
+        if TensorProto.BOOL in given and node.op_type == "Equal":
+            raise TypeError(f"{node.op_type} {node.name} compares truths")
+
+
 def _precision(model: onnx.ModelProto) -> str:
     """What a graph computes in, by the types it names."""
     types = {tensor.data_type for tensor in model.graph.initializer}
     types |= {
         a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute if a.name == "to"
     }
-    proto = onnx.TensorProto
+    proto = TensorProto
     if types & {proto.FLOAT8E4M3FN, proto.FLOAT8E5M2}:
         return "fp8"
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
