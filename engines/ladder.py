@@ -79,8 +79,8 @@ class Rung:
 class Ladder:
     """The engines that may serve a bundle; used by one thread at a time.
 
-    ``steps`` are those that were refused or given up, in order; ``absent`` says by name why a GPU backend
-    cannot be used here at all.
+    ``steps`` are those that were refused or given up, in order; ``absent`` says by name why a GPU backend, or
+    one at some precision, cannot be used here at all.
     """
 
     def __init__(self, bundle: Bundle, wanted: Wanted | None = None) -> None:
@@ -104,7 +104,7 @@ class Ladder:
         backend, precision = self.wanted.backend, self.wanted.precision
         if backend != "auto" and backend not in GPU:
             return [Rung(self, backend, precision)]
-        pairs, self.absent = on_gpu(self.bundle, backend, precision)
+        pairs, self.absent = on_gpu(self.bundle, backend, precision, self.wanted.devices)
         self._gpu |= bool(pairs)
         rungs = [Rung(self, *pair) for pair in pairs]
         if not self._gpu:
@@ -146,7 +146,9 @@ class Ladder:
         reasons = [f"{name}: {why}" for name, why in self.absent.items()]
         reasons += [f"{step.name}: {step.reason}" for step in self.steps]
         remedy = "See what `tidegate doctor` says of the GPU, or set engine.cpu_fallback: true"
-        if any(step.code == "not_built" for step in self.steps):
+        if not rungs and any(name not in GPU for name in self.absent):
+            remedy = "Set engine.precision to auto, or engine.devices to GPUs that can"
+        elif any(step.code == "not_built" for step in self.steps):
             remedy = f"Build what it lacks: tidegate engine build {self.bundle.name}"
         raise EngineError(
             "No GPU engine can serve this bundle",
@@ -240,6 +242,7 @@ class Ladder:
         told.append("nothing to verify it by" if verdict is None else str(verdict))
         if info.calibrated and rung.precision != "fp32":
             told.append("so the calibration of fp32 holds for it")
+        told += [f"{name} is left out: {why}" for name, why in self.absent.items() if name not in GPU]
         told += [f"before it {step.name}: {step.reason}" for step in self.steps]
         return "; ".join(told)
 

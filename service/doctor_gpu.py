@@ -111,9 +111,12 @@ def _plans(engine: EngineSettings, bundle: Bundle, device: Device) -> Result:
     if problem := store.problem():
         return Result("plans", "WARN", problem, "Set engine.plans to a folder that only you can read")
     there = planned(bundle, store, device)
-    wanted = [precision for _, precision in on_gpu(bundle, "tensorrt", engine.precision)[0]]
-    whole = [p for p in wanted if there.get(p, set()) >= set(GRAPHS)]
+    pairs, reasons = on_gpu(bundle, "tensorrt", engine.precision, (device.index,))
+    whole = [p for _, p in pairs if there.get(p, set()) >= set(GRAPHS)]
     where = f"{bundle.name} on {device.name}"
+    if not pairs:
+        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        return Result("plans", "WARN", f"{where}: none can be built: {told}", "Set engine.precision to auto")
     if whole:
         return Result("plans", "PASS", f"{where}: built at {', '.join(whole)}")
     remedy = BUILD.format(bundle.name)

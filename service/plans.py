@@ -18,11 +18,14 @@ BUILD: Final = "Build them: tidegate engine build {}"
 
 def unbuilt(engine: EngineSettings, bundle: Bundle) -> bool:
     """Whether opening the engine would build plans first, which takes minutes; raises EngineError."""
-    pairs = on_gpu(bundle, engine.backend, engine.precision)[0] if engine.backend in ("auto", *GPU) else []
+    if engine.backend not in ("auto", *GPU):
+        return False
+    numbers = None if engine.devices == "all" else engine.devices
+    pairs, _ = on_gpu(bundle, engine.backend, engine.precision, numbers)
     if not pairs or pairs[0][0] != "tensorrt":
         return False
     store, precision = PlanStore(engine.plans), pairs[0][1]
-    used = [each for each in cuda.devices() if engine.devices == "all" or each.index in engine.devices]
+    used = [each for each in cuda.devices() if numbers is None or each.index in numbers]
     return any(planned(bundle, store, each).get(precision, set()) < set(GRAPHS) for each in used)
 
 

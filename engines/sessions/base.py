@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +50,11 @@ def _never() -> bool:
     return False
 
 
+def _nothing(precision: str, devices: Sequence[int] | None = None) -> str | None:
+    del precision, devices
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A way to run graphs. `missing` says why it cannot be used here, None where it can.
@@ -57,6 +62,8 @@ class Backend:
     `native` are the precisions it makes out of an fp32 graph; for others the bundle needs graphs of its own,
     of those that it `reads`.
     `on_gpu` tells whether it computes on GPUs here: then towers run side by side, and threads only wait.
+    `lacks` says why its GPUs, all or those of some numbers, cannot compute at a precision, None where they
+    can.
     """
 
     name: str
@@ -67,3 +74,4 @@ class Backend:
     """Open (bundle, tower, precision, terms); raises EngineError."""
     on_gpu: Callable[[], bool] = _never
     reads: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp8", "int8")
+    lacks: Callable[[str, Sequence[int] | None], str | None] = _nothing

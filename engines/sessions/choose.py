@@ -114,13 +114,14 @@ def able(bundle: Bundle, precisions: Sequence[str] = PRECISIONS) -> list[Pair]:
 
 
 def on_gpu(
-    bundle: Bundle, backend: str = "auto", precision: str = "auto"
+    bundle: Bundle, backend: str = "auto", precision: str = "auto", devices: Sequence[int] | None = None
 ) -> tuple[list[Pair], dict[str, str]]:
-    """The (backend, precision) pairs to try on GPUs, best first, and why others are not among them, by name.
+    """The (backend, precision) pairs to try on GPUs, best first, and why others are not among them: by the
+    backend's name, or the pair's where those `devices` (None: all) cannot compute at that precision.
 
     The bundle need not be calibrated for them, nor have graphs of them, where fp32 ones can be cast.
     """
-    pairs, reasons = [], {}
+    pairs, reasons = [], dict[str, str]()
     wanted = ORDER if precision == "auto" else (precision,)
     for name in GPU if backend == "auto" else (backend,):
         found = BACKENDS[name]
@@ -128,7 +129,9 @@ def on_gpu(
         if reason is None and not found.on_gpu() and backend == "auto":
             reason = "it has no GPU"
         able = [] if reason else [p for p in wanted if _may(found, bundle, p)]
-        pairs += [(name, p) for p in able]
+        lacking = {p: why for p in able if (why := found.lacks(p, devices)) is not None}
+        reasons |= {_spell((name, p)): why for p, why in lacking.items()}
+        pairs += [(name, p) for p in able if p not in lacking]
         if not able:
             reasons[name] = reason or f"it cannot run {bundle.name} at {', '.join(wanted)}"
     return pairs, reasons

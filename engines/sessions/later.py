@@ -29,4 +29,5 @@ def later(name: str, reads: tuple[str, ...]) -> Backend:
         open=opened,
         on_gpu=lambda: real().on_gpu(),
         reads=reads,
+        lacks=lambda precision, devices: real().lacks(precision, devices),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from engines import cuda
@@ -17,8 +18,8 @@ from engines.tensorrt.store import PlanStore
 
 log = logging.getLogger(__name__)
 
-_BF16: Final = (8, 0)
-"""The compute capability from which on a GPU computes in bf16."""
+_NEEDED: Final[Mapping[str, tuple[int, int]]] = {"bf16": (8, 0), "fp8": (8, 9)}
+"""The compute capability from which on a GPU computes at a precision; at others all do."""
 
 
 def opened(
@@ -37,6 +38,10 @@ def opened(
     """
     where = f"{bundle.name}/{tower} on TensorRT, {precision}"
     devices = _devices(terms)
+    why = _too_old(precision, devices)
+    if why is not None:
+        remedy = "Set engine.precision to auto, or engine.devices to GPUs that can"
+        raise EngineError("A graph cannot be built", where=where, why=why, remedy=remedy)
     store = store or PlanStore(terms.plans, log.warning)
     loaded = api.load()
 
@@ -79,8 +84,23 @@ def _missing() -> str | None:
 
 
 def _native() -> tuple[str, ...]:
-    able = all(device.capability >= _BF16 for device in cuda.devices())
-    return ("fp32", *(precision for precision in CASTABLE if able or precision != "bf16"))
+    devices = cuda.devices()
+    return ("fp32", *(precision for precision in CASTABLE if _too_old(precision, devices) is None))
+
+
+def _lacks(precision: str, devices: Sequence[int] | None = None) -> str | None:
+    return _too_old(precision, (each for each in cuda.devices() if devices is None or each.index in devices))
+
+
+def _too_old(precision: str, devices: Iterable[Device]) -> str | None:
+    """Why one of these cannot compute at a precision; None where all can."""
+    needed = _NEEDED.get(precision, (0, 0))
+    for device in devices:
+        if device.capability < needed:
+            wanted, own = (".".join(map(str, each)) for each in (needed, device.capability))
+            told = f"it needs compute capability {wanted}, {device.name} has {own}"
+            return f"not supported on this device: {told}"
+    return None
 
 
 BACKEND = Backend(
@@ -90,4 +110,5 @@ BACKEND = Backend(
     describe=api.describe,
     open=opened,
     on_gpu=lambda: True,
+    lacks=_lacks,
 )

@@ -62,7 +62,7 @@ def bench(
         raise ConfigError("The graphs cannot be read", why="onnx is not installed", remedy="pip install onnx")
     bundle = Bundle.load(source)
     settings = settings_of(config, overrides, devices)
-    for name, precision in pairs_of(bundle, backend, precisions):
+    for name, precision in pairs_of(bundle, backend, precisions, settings):
         for own, device in _alone(bundle, name, settings):
             rates = _Rates(name, own, seconds)
             rows = []

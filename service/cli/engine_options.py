@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.cli.console import Command
+from service.cli.console import Command, say
 from service.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ def settings_of(
     return load(config, overrides).engine.model_copy(update=told)
 
 
-def pairs_of(bundle: Bundle, backend: str, precisions: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The (backend, precision) pairs meant; raises UnreachableError where the backend cannot run here."""
+def pairs_of(
+    bundle: Bundle, backend: str, precisions: tuple[str, ...], settings: EngineSettings
+) -> list[tuple[str, str]]:
+    """The (backend, precision) pairs meant, without those that the GPUs cannot compute at, which is said;
+    raises UnreachableError where the backend cannot run here, or a precision that was asked for.
+    """
     from engines.sessions.choose import AUTO, BACKENDS, GPU
 
     names = [backend] if backend != "auto" else [*GPU, *AUTO]
@@ -72,12 +76,19 @@ def pairs_of(bundle: Bundle, backend: str, precisions: tuple[str, ...]) -> list[
         raise unreachable(absent)
     if backend == "auto":
         here = gpu[:1] or here
-    found = []
+    devices = None if settings.devices == "all" else settings.devices
+    found, lacking = [], dict[str, str]()
     for name in here:
         own = set.union(*(set(graphs) for graphs in bundle.manifest["graphs"].values()))
         reads, native = BACKENDS[name].reads, BACKENDS[name].native()
         able = [p for p in PRECISIONS if (p in own and p in reads) or p in native]
-        found += [(name, p) for p in precisions or able]
+        wanted = {p: BACKENDS[name].lacks(p, devices) for p in precisions or able}
+        lacking |= {f"{name} {p}": why for p, why in wanted.items() if why is not None}
+        found += [(name, p) for p, why in wanted.items() if why is None]
+    if lacking and (precisions or not found):
+        raise unreachable(lacking)
+    for name, why in lacking.items():
+        say(f"{name} is left out: {why}")
     return found
 
 
@@ -112,7 +123,6 @@ def reaching() -> Iterator[None]:
 def store_of(settings: EngineSettings) -> PlanStore:
     """Where the plans lie."""
     from engines.tensorrt.store import PlanStore
-    from service.cli.console import say
 
     return PlanStore(settings.plans, say=say)
 

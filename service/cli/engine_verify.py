@@ -54,9 +54,9 @@ def verify(
     from engines.verify import answers
 
     bundle = Bundle.load(source)
-    pairs = pairs_of(bundle, backend, precisions)
-    events, of_what = _events(bundle, data, reading)
     settings = settings_of(config, overrides, devices)
+    pairs = pairs_of(bundle, backend, precisions, settings)
+    events, of_what = _events(bundle, data, reading)
     with progress("Asking fp32", None, quiet=as_json):
         if data is None:
             want = reference_answers(bundle, events, settings.threads)

@@ -183,6 +183,27 @@ def test_fp8_is_asked_only_of_those_that_read_graphs_of_it(
     assert [precision for name, precision in pairs if name == "torch"] == ["fp16", "bf16", "fp32"]
 
 
+def old(precision: str, devices: Sequence[int] | None) -> str | None:
+    """Why a GPU of its day cannot compute at 8 bits."""
+    return f"not supported on device {devices}" if precision == "fp8" else None
+
+
+def test_what_the_devices_do_not_support_is_left_out_and_told_and_is_no_step(
+    evaluated: Bundle, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(BACKENDS, "tensorrt", replace(cards["tensorrt"].backend(), lacks=old))
+    ladder = Ladder(quantised(evaluated), Wanted("tensorrt", threads=1, devices=(1,)))
+    engine = opened(ladder)
+    assert engine.info.precision == "fp16"
+    assert "tensorrt fp8 is left out: not supported on device (1,)" in engine.info.why
+    assert ladder.absent == {"tensorrt fp8": "not supported on device (1,)"}
+    assert ladder.steps == []
+    pinned = Ladder(quantised(evaluated), Wanted("tensorrt", "fp8", 1))
+    with pytest.raises(EngineError, match=r"fp8: not supported on device \(0,\).*engine.precision to auto"):
+        pinned.open()
+    assert cards["tensorrt"].opened == ["fp16"]
+
+
 @pytest.mark.parametrize("backend", [tensorrt.BACKEND, torch.BACKEND])
 def test_what_a_backend_reads_is_known_before_it_is_imported(backend: Backend):
     assert BACKENDS[backend.name].reads == backend.reads

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.bundle import Bundle, write_bundle
 from engines.precision import cast
 from engines.tensorrt.store import PlanStore
 from engines.verify import Compared, Verdict
@@ -179,6 +180,46 @@ def test_a_plan_that_decides_otherwise_is_refused(tiny, gpu, capsys):
     told = capsys.readouterr()
     assert "refused" in told.err
     assert "harassment" in told.out
+
+
+@pytest.fixture
+def eight(tiny: str, tmp_path: Path) -> str:
+    """The tiny bundle, which says that its text graph is one of fp8 too."""
+    folder = Path(shutil.copytree(tiny, tmp_path / "eight"))
+    sealed = Bundle.load(folder).manifest
+    (folder / "bundle.json").unlink()
+    (folder / "text.fp8.onnx").write_bytes((folder / "text.onnx").read_bytes())
+    graphs = {name: dict(files) for name, files in sealed["graphs"].items()}
+    graphs["text"]["fp8"] = "text.fp8.onnx"
+    write_bundle(
+        folder, name="eight", version="1", synthetic=sealed["synthetic"], width=sealed["width"],
+        tokens=sealed["tokens"], graphs=graphs, licence=sealed["licence"], provenance={},
+    )  # fmt: skip
+    return str(folder)
+
+
+def test_a_precision_that_the_device_does_not_support_is_left_out_and_not_refused(
+    eight, gpu, capsys, monkeypatch
+):
+    monkeypatch.setattr(cast, "cast_graph", lambda graph, *more: graph)
+    (card,) = gpu.gpus
+    gpu.gpus = [replace(card, name="NVIDIA A100-SXM4-80GB", capability=(8, 0))]
+    why = "not supported on this device: it needs compute capability 8.9, NVIDIA A100-SXM4-80GB has 8.0"
+    assert run(["engine", "verify", eight, "--backend", "tensorrt", "--json"]) == Exit.OK
+    told = capsys.readouterr()
+    assert [json.loads(line)["precision"] for line in told.out.splitlines()] == ["fp32", "bf16", "fp16"]
+    assert f"tensorrt fp8 is left out: {why}" in told.err
+    for verb in ("verify", "bench"):
+        asked = ["engine", verb, eight, "--backend", "tensorrt", "--precision", "fp8"]
+        assert run(asked) == Exit.UNREACHABLE
+        assert why in capsys.readouterr().err
+    assert run(["engine", "build", eight, "--precision", "fp8", "--json"]) == Exit.CONFIG
+    (made,) = lines(capsys)
+    assert made["good"] is False
+    assert why in made["why"]
+    settings = Settings.model_validate({"bundle": eight, "engine": {"precision": "fp8"}})
+    (plans,) = [result for result in doctor_gpu.gpu(settings) if result.name == "plans"]
+    assert why in plans.detail
 
 
 def test_an_engine_that_decides_alike_is_told_label_by_label(tiny, capsys):
