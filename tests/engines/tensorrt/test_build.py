@@ -354,6 +354,25 @@ def test_a_tower_without_a_graph_of_a_precision_that_others_have_is_built_at_fp3
     assert [each.precision for each in gpu.built] == ["fp8", "fp32"]
 
 
+@pytest.mark.parametrize("able", [(8, 9), (9, 0), (10, 0), (12, 0)])
+def test_fp8_takes_a_compute_capability_of_8_9(gpu: Machine, able: tuple[int, int]):
+    gpu.gpus = [Gpu("new", able), Gpu("NVIDIA A100-SXM4-80GB", (8, 0))]
+    told = "it needs compute capability 8.9, NVIDIA A100-SXM4-80GB has 8.0"
+    assert BACKEND.lacks("fp8", (0,)) is None
+    assert told in (BACKEND.lacks("fp8", (0, 1)) or "")
+    assert told in (BACKEND.lacks("fp8", None) or "")
+    assert all(BACKEND.lacks(precision, None) is None for precision in ("fp32", "bf16", "fp16", "int8"))
+
+
+def test_nothing_is_built_at_a_precision_that_the_device_does_not_support(
+    gpu: Machine, bundle: Bundle, store: PlanStore
+):
+    gpu.gpus = [Gpu("NVIDIA A100-SXM4-80GB", (8, 0))]
+    with pytest.raises(EngineError, match=r"not supported on this device: it needs compute capability 8\.9"):
+        opened(bundle, "text", "fp8", Terms(), store=store)
+    assert gpu.built == []
+
+
 def test_two_processes_build_once(bundle: Bundle, tmp_path: Path):
     script = (
         "import json, sys; from tests.standin import machine; from engines import cuda\n"
@@ -379,5 +398,6 @@ def test_the_backend_says_what_is_missing_and_what_it_can(gpu: Machine):
     assert "NVIDIA H100" in BACKEND.describe()
     gpu.gpus = [Gpu("Tesla T4", (7, 5), 16 << 30)]
     assert BACKEND.native() == ("fp32", "fp16")
+    assert "needs compute capability 8.0, Tesla T4 has 7.5" in (BACKEND.lacks("bf16", None) or "")
     gpu.gpus = []
     assert BACKEND.missing() == "there is no GPU"
