@@ -64,7 +64,7 @@ def driver_version() -> int:
 
 def _of_module() -> int | None:
     try:
-        found = re.search(r"Module\D*?(\d+)\.\d+", _MODULE.read_text("ascii", "replace"))
+        found = re.search(r"Module\b.*?\s(\d+)\.\d", _MODULE.read_text("ascii", "replace"))
     except OSError:
         return None
     return int(found[1]) if found else None

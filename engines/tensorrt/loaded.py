@@ -7,7 +7,7 @@ from typing import Final
 
 from engines import cuda
 from engines.errors import EngineError, PlanRefused
-from engines.tensorrt.api import Api, numpy_name
+from engines.tensorrt.api import Api, Heard, numpy_name
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.build import Plans
 from engines.tensorrt.profiles import place
@@ -45,7 +45,7 @@ class Loaded:
                 raise heard.error("A plan cannot be run", self.where)
             for one in self.plans.signature.inputs:
                 good = good and context.set_input_shape(one.name, bucket.shape(one))
-            if not good or context.infer_shapes():
+            if not good or not _inferred(context, heard):
                 raise heard.error("A plan cannot be run", f"{self.where}, {bucket}")
         return context
 
@@ -75,6 +75,15 @@ class Loaded:
                 remedy=_REMEDY,
             )
         return engine
+
+
+def _inferred(context: ExecutionContext, heard: Heard) -> bool:
+    """Whether the shapes of all tensors follow from those that are set."""
+    try:
+        return not context.infer_shapes()
+    except RuntimeError as error:  # a shape that is impossible: the only call here that raises
+        heard.errors.append(str(error))
+        return False
 
 
 def _spell(tensors: dict[str, str]) -> str:

@@ -17,6 +17,9 @@ MOST: Final = 64
 """Slots on one GPU, of all towers together."""
 
 _TRIES: Final = 4
+_MAKING: Final = threading.Lock()
+"""Slots are made one at a time in a process: while a context is made, TensorRT may wait for the whole device,
+which no other slot's capture would survive."""
 
 
 class Room:
@@ -54,7 +57,6 @@ class Pool:
         self._enough: set[Bucket] = set()
         self._bytes: dict[Slot, int] = {}
         self._changed = threading.Condition()
-        self._making = threading.Lock()
         self._end: EngineError | None = None
 
     @property
@@ -146,7 +148,7 @@ class Pool:
     def _made_or_none(self, bucket: Bucket) -> Slot | None:
         for _ in range(_TRIES):
             try:
-                with self._making:
+                with _MAKING:
                     return self._make(bucket)
             except OutOfMemory:
                 if self.trim():
@@ -159,7 +161,7 @@ class Pool:
                         raise
                     if not self._free:
                         self._changed.wait()  # for what is in use: then that can go
-        with self._making:
+        with _MAKING:
             return self._make(bucket)
 
     def _unmade(self, bucket: Bucket) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,22 @@ def test_a_device_says_what_it_is(gpu: Machine) -> None:
     assert first.uuid == "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
     assert (second.name, second.capability, second.memory, second.index) == ("NVIDIA L4", (8, 9), 24 << 30, 1)
     assert first.driver == second.driver == driver_version() > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:10:14 UTC 2025",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.82.07  Release Build  (root@host)",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.95.05  Release Build",
+    ],
+)
+def test_the_drivers_version_is_read_of_either_kind_of_module(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "version").write_text(f"{line}\nGCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6)\n")
+    monkeypatch.setattr(sys.modules["engines.cuda.devices"], "_MODULE", tmp_path / "version")
+    assert driver_version() == 580
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from engines.planner import Budget
 from engines.sessions import onnxruntime, tensorrt
 from engines.sessions.base import Arrays, Terms
 from engines.tensorrt.buckets import pieces
+from engines.tensorrt.loaded import Loaded
 from engines.tensorrt.pool import MOST, ROOMS, Room
 from engines.tensorrt.session import TensorRTSession
 from engines.tensorrt.store import PlanStore
@@ -173,6 +175,38 @@ def test_waiting_lets_go_of_the_interpreter(opened: Opener, gpu: Machine):
         steps += 1
     running.join()
     assert steps > 100
+
+
+def test_slots_of_all_towers_are_made_one_at_a_time(
+    opened: Opener, gpu: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    making, most = [0], [0]
+    context = Loaded.context
+
+    def watched(*given: object) -> object:
+        making[0] += 1
+        most[0] = max(most[0], making[0])
+        time.sleep(0.02)
+        making[0] -= 1
+        return context(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Loaded, "context", watched)
+    sessions = [opened(tower) for tower in GRAPHS]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda own: own[1].run(inputs(own[0], 2)), zip(GRAPHS, sessions, strict=True)))
+    assert most == [1]
+    assert [session.slots for session in sessions] == [1, 1, 1, 1]
+
+
+def test_shapes_that_are_impossible_are_an_engine_error(
+    opened: Opener, gpu: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    def impossible(self: IExecutionContext) -> list[str]:
+        raise RuntimeError("infer_shapes error code: -1")
+
+    monkeypatch.setattr(IExecutionContext, "infer_shapes", impossible)
+    with pytest.raises(EngineError, match="infer_shapes error code"):
+        opened("image").run(inputs("image", 2))
 
 
 def test_larger_than_the_largest_bucket_is_cut(opened: Opener, bundle: Bundle):
