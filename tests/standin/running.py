@@ -74,11 +74,14 @@ class _Arena:
         if address is None:
             raise MemoryError
         self.address, self.size, self.what = address, size, what
+        self.pieces = machine.pieces
         machine.live[what] += 1
 
     def __del__(self) -> None:
         address = getattr(self, "address", None)
-        if address is not None and machine.give(address, "device"):
+        if address is None or machine.pieces is not self.pieces:  # of a machine that is no more
+            return
+        if machine.give(address, "device"):
             machine.live[self.what] -= 1
 
 
