@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from engines.bundle import Bundle
+from tests.gpu import speed
 from tests.gpu.ground import Ground
 from tests.gpu.models import SHAPES
 from tests.gpu.parts import MOST, Part, parts
-from tests.gpu.peers import torch_peers
+from tests.gpu.peers import PROVIDERS, onnx_peers, torch_peers
 from tests.gpu.results import Check, Results, Writer, at_least, at_most, folder_for, not_measured, table
 from tests.gpu.running import Plan, run_all
 from tests.gpu.soak import growth
 from tests.gpu.starter import ready
+from tests.standin import Gpu, installed
 
 ROOT = Path(__file__).parents[1]
 ABSENT = (
@@ -137,6 +139,22 @@ def test_fp8_is_for_bundles_with_attention_and_is_cast_for_them(
     assert told[-1].verdict == "not measured"
 
 
+def test_what_the_device_does_not_support_is_not_measured_and_not_prepared(
+    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Ground, "at", lambda *_: pytest.fail("graphs for nothing"))
+    monkeypatch.setattr(speed, "bundle_of", lambda *_: None)
+    with installed(gpus=[Gpu("NVIDIA A100-SXM4-80GB", (8, 0))]):
+        assert ready(ground, Bundle.load("starter"), "fp8", "starter fp8", "≤ 1") is None
+        speed.measure(ground, "bert", "fp8")
+        monkeypatch.setattr(Ground, "precisions", ())
+        speed.prepare(ground, "bert")
+    found = [(one.check, one.verdict) for one in told if one.verdict != "noted"]
+    checks = ("starter fp8", "bert fp8", "bert fp8: graphs")
+    assert found == [(check, "not measured") for check in checks]
+    assert all("needs compute capability 8.9" in one.reason for one in told if one.verdict != "noted")
+
+
 def test_without_transformers_torch_is_no_peer_and_the_part_goes_on(
     ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
 ):
@@ -144,6 +162,45 @@ def test_without_transformers_torch_is_no_peer_and_the_part_goes_on(
     assert torch_peers(ground, SHAPES["bert"], "fp32", 2, "bert fp32") == {}
     assert [(one.check, one.verdict) for one in told] == [("bert fp32: against torch", "not measured")]
     assert "transformers" in told[0].reason
+
+
+def test_a_peer_that_does_not_run_costs_no_figure_but_its_own(
+    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
+):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    def full(*_: object, **__: object) -> object:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "compile", full)
+    assert list(torch_peers(ground, SHAPES["bert"], "fp32", 2, "bert fp32")) == ["torch eager"]
+    (one,) = told
+    assert (one.check, one.verdict) == ("bert fp32: against torch compile", "not measured")
+    assert "out of memory" in told[0].reason
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_onnx_runtime_that_fell_back_to_the_processor_is_no_peer_on_a_gpu(
+    tmp_path: Path, told: list[Check], monkeypatch: pytest.MonkeyPatch
+):
+    ground = Ground(cuda=True, small=True, work=tmp_path, tell=told.append)
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
+    assert onnx_peers(ground, Bundle.load("edge"), SHAPES["bert"], "fp32", {}, "bert fp32") == {}
+    verdicts = {one.check: one.verdict for one in told}
+    assert verdicts == {f"bert fp32: against {name}": "not measured" for name in PROVIDERS}
+
+
+def test_a_part_ends_with_the_call_that_started_it():
+    child = "import time; from tests.gpu.running import with_parent\n"
+    child += "with_parent(); print(1, flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    started = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"1\n"
+    started.kill()
+    assert started.communicate(timeout=30)[0] == b"", "nobody holds the other end any more"
 
 
 def test_checks_pass_and_fail_by_their_bars():

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from tests.gpu.parts import parts
 from tests.gpu.results import Results, Writer, folder_for, table
-from tests.gpu.running import ROOT, Plan, run_all
+from tests.gpu.running import ROOT, Plan, run_all, with_parent
 
 HERE = ROOT / "tests" / "gpu"
 UNREACHABLE = 69
@@ -71,10 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _child(told: argparse.Namespace, cuda: bool) -> int:
     from tests.gpu.ground import Ground
 
+    with_parent()
     results, work = Results(Path(told.results)), Path(told.work)
     work.mkdir(parents=True, exist_ok=True)
     ground = Ground(cuda, told.small, work, Writer(results.draft(told.run)))
-    parts(told.small)[told.run].run(ground)
+    with ground.checking(told.run):
+        parts(told.small)[told.run].run(ground)
     return 0
 
 

@@ -39,6 +39,9 @@ def measure(ground: Ground) -> None:
         except PackageNotFoundError:
             tell(Check(name, "not installed"))
     for precision in ("fp32", "bf16", "fp16", "fp8", "int8") if ground.cuda else ("fp32",):
+        if lacking := ground.lacks(precision):
+            tell(not_measured(f"rates at {precision}", lacking))
+            continue
         try:
             rates = ground.rates(precision)
         except EngineError as error:

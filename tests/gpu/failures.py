@@ -39,15 +39,15 @@ def measure(ground: Ground) -> None:
         session.close()
         ground.tell(holds("a plan is built and runs", bool(np.isfinite(want).all())))
         _spoilt(ground, bundle, store, folder, inputs, want, said)
-        _signed_rubbish(ground, bundle, store, inputs, want)
         _other_version(ground, bundle, store)
         _memory(ground, bundle, store, inputs, want)
+        _signed_rubbish(ground, bundle, store, inputs, want)  # last: it may take the process down
 
 
 def _spoilt(ground, bundle, store, folder: Path, inputs, want, said: list[str]) -> None:
     check = "a plan with a changed byte is put aside, and built anew"
     with ground.checking(check):
-        biggest = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+        biggest = max(folder.rglob("*.plan"), key=lambda p: p.stat().st_size)
         data = bytearray(biggest.read_bytes())
         data[len(data) // 2] ^= 0xFF
         biggest.write_bytes(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from engines.errors import EngineError
 from engines.planner import Budget
 from engines.rates import Rates, gpu_rates, processor_rates
 from engines.sessions.base import Terms
+from engines.sessions.choose import BACKENDS
 from engines.tensorrt.store import PlanStore
 from tests.gpu.results import Check, not_measured
 
@@ -52,6 +54,13 @@ class Ground:
     def serving(self) -> Budget:
         """As the daemon plans them on a GPU."""
         return self.budget if self.small else Budget(16_384, 64, 160.0)
+
+    def lacks(self, precision: str) -> str | None:
+        """Why the device cannot compute at a precision; None where it can, or nothing can be asked of it."""
+        try:
+            return BACKENDS["tensorrt"].lacks(precision, (0,))
+        except EngineError:
+            return None
 
     def terms(self, lanes: int = LANES) -> Terms:
         """For opening a session."""
@@ -108,11 +117,14 @@ class Ground:
             return None
         from engines.training.casting import recast
 
+        draft = folder.with_name(f"{folder.name}.draft")  # a part may be cut at any time
+        shutil.rmtree(draft, ignore_errors=True)
         try:
             with self._without_standin():
-                made, compared = recast(bundle.folder, precision, folder)
+                _, compared = recast(bundle.folder, precision, draft)
         except EngineError as error:
             self.tell(Check(check, "", "", "fail", str(error)[:400]))
             return None
+        made = Bundle.load(draft.rename(folder))
         self.tell(Check(check, "made", "", "noted", f"a golden logit is off by {compared.error or 0:.2g}"))
         return made

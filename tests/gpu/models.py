@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,10 @@ def bundle_of(shape: Shape, work: Path, small: bool) -> Bundle:
         plan |= {"seconds": size} if shape.tower == "audio" else {}
         path = place / "map.yaml"
         path.write_text(json.dumps(plan), encoding="utf-8")  # JSON is YAML too
-        import_bundle(path, folder, lambda line: print(f"  {line}", flush=True))
+        draft = folder.with_name(f"{folder.name}.draft")  # a part may be cut at any time
+        shutil.rmtree(draft, ignore_errors=True)
+        import_bundle(path, draft, lambda line: print(f"  {line}", flush=True))
+        draft.rename(folder)
     return Bundle.load(folder)
 
 

@@ -53,14 +53,17 @@ def torch_peers(ground: Ground, shape: Shape, precision: str, rows: int, check: 
 
         return once
 
-    found = {"torch eager": run(model)}
-    try:
-        compiled = run(torch.compile(model, mode="reduce-overhead" if ground.cuda else "default"))
-        compiled()
-        found["torch compile"] = compiled
-    except Exception as error:
-        why = f"it does not compile here: {type(error).__name__} {str(error)[:200]}"
-        ground.tell(not_measured(f"{check}: against torch compile", why, "> 1"))
+    mode = "reduce-overhead" if ground.cuda else "default"
+    ways = {"torch eager": lambda: model, "torch compile": lambda: torch.compile(model, mode=mode)}
+    found = {}
+    for way, made in ways.items():
+        try:
+            tried = run(made())
+            tried()  # one that cannot run must not cost the others their figures
+            found[way] = tried
+        except Exception as error:
+            why = f"it does not run here: {type(error).__name__} {str(error)[:200]}"
+            ground.tell(not_measured(f"{check}: against {way}", why, "> 1"))
     return found
 
 
@@ -83,6 +86,8 @@ def onnx_peers(ground: Ground, bundle: Bundle, shape: Shape, precision: str, inp
             session = ort.InferenceSession(
                 bundle.read(bundle.graph_name(shape.tower, precision)), options, providers=[provider]
             )
+            if provider not in session.get_providers():  # it goes on without one that does not start
+                raise OSError(f"{provider} does not start: see its libraries")
             feeds = dict(inputs)
             session.run(None, feeds)
             found[name] = lambda session=session, feeds=feeds: session.run(None, feeds)

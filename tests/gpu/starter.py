@@ -15,7 +15,7 @@ from engines.engine import EngineChoice, FusedEngine
 from engines.evaluation import events_of
 from engines.precision.cast import QUANTISED, missing
 from engines.verdicts import reference_answers
-from engines.verify import BOUND, verify
+from engines.verify import BOUND, Answers, verify
 from tests.gpu.ground import Ground
 from tests.gpu.results import Check, at_most, holds, not_measured
 
@@ -24,10 +24,10 @@ def measure(ground: Ground, precision: str) -> None:
     """The part `starter-PRECISION`: as an operator's daemon opens it, plans in the user's own store."""
     for name in ground.shipped():
         check = f"{name} {precision}: build, load, verify, run"
-        bundle = ready(ground, Bundle.load(name), precision, check)
-        if bundle is None:
-            continue
         with ground.checking(check):
+            bundle = ready(ground, Bundle.load(name), precision, check)
+            if bundle is None:
+                continue
             begun = time.monotonic()
             engine = opened(ground, bundle, precision)
             try:
@@ -53,43 +53,51 @@ def prepare(ground: Ground) -> None:
 def decide(ground: Ground, precisions: Sequence[str]) -> None:
     """The parts `decisions…`: what share of decisions differs from fp32 on ONNX Runtime."""
     for name in ground.shipped():
-        bundle = Bundle.load(name)
-        found = events_of(bundle)
-        if found is None:
-            ground.tell(not_measured(f"{name}: flipped decisions", "the bundle brings no events"))
-            continue
-        events, whole = found
-        want = reference_answers(bundle, events)
-        for precision in precisions:
-            check = f"{name} {precision}: flipped decisions"
-            with ground.checking(check, f"≤ {BOUND:.1%}"):
-                own = ready(ground, bundle, precision, check, f"≤ {BOUND:.1%}")
-                if own is None:
-                    continue
-                engine = opened(ground, own, precision)
-                try:
-                    verdict = verify(want, engine, events)
-                finally:
-                    engine.close()
-                if not verdict.enough:
-                    ground.tell(not_measured(check, str(verdict), f"≤ {BOUND:.1%}"))
-                    continue
-                told = f"{verdict}, on {'the evaluation set' if whole else 'the golden vectors'}"
-                share = float("inf") if verdict.nan else verdict.share
-                ground.tell(at_most(check, share, BOUND, told, "{:.3%}"))
-                worst = sorted(verdict.by_label.items(), key=lambda own: -own[1].flipped)[:5]
-                labels = "; ".join(f"{label} {own.flipped}/{own.decisions}" for label, own in worst)
-                ground.tell(Check(f"{name} {precision}: most flipped", labels))
+        with ground.checking(f"{name}: flipped decisions"):
+            bundle = Bundle.load(name)
+            found = events_of(bundle)
+            if found is None:
+                ground.tell(not_measured(f"{name}: flipped decisions", "the bundle brings no events"))
+                continue
+            want = reference_answers(bundle, found[0])
+            for precision in precisions:
+                with ground.checking(f"{name} {precision}: flipped decisions", f"≤ {BOUND:.1%}"):
+                    _decided(ground, bundle, precision, want, found)
+
+
+def _decided(
+    ground: Ground, bundle: Bundle, precision: str, want: Answers, found: tuple[Batch, bool]
+) -> None:
+    events, whole = found
+    check = f"{bundle.name} {precision}: flipped decisions"
+    own = ready(ground, bundle, precision, check, f"≤ {BOUND:.1%}")
+    if own is None:
+        return
+    engine = opened(ground, own, precision)
+    try:
+        verdict = verify(want, engine, events)
+    finally:
+        engine.close()
+    if not (verdict.enough or verdict.nan):
+        ground.tell(not_measured(check, str(verdict), f"≤ {BOUND:.1%}"))
+        return
+    told = f"{verdict}, on {'the evaluation set' if whole else 'the golden vectors'}"
+    share = float("inf") if verdict.nan else verdict.share
+    ground.tell(at_most(check, share, BOUND, told, "{:.3%}"))
+    worst = sorted(verdict.by_label.items(), key=lambda each: -each[1].flipped)[:5]
+    labels = "; ".join(f"{label} {each.flipped}/{each.decisions}" for label, each in worst)
+    ground.tell(Check(f"{bundle.name} {precision}: most flipped", labels))
 
 
 def ready(ground: Ground, bundle: Bundle, precision: str, check: str, bar: str = "") -> Bundle | None:
     """The bundle with what a precision needs; None where that cannot be had, which is told."""
     found: Bundle | None = bundle
-    if precision not in QUANTISED:
+    lost = ground.lacks(precision)
+    if lost is None and precision not in QUANTISED:
         lost = lacking(bundle, precision)
-    elif not attentive(bundle):
+    elif lost is None and not attentive(bundle):
         lost = f"no tower has attention, which {precision} is for"
-    else:
+    elif lost is None:
         found = ground.at(bundle, precision)
         lost = None if found is not None else "there are no graphs of it: see that check"
     if lost is not None:
