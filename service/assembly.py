@@ -57,7 +57,8 @@ def open_scoring(
         pool.start()
         stack.callback(pool.close)
         intake = Intake(text_encoder(spec.text), pool, limits)
-        scoring = Scoring(intake, engine, ladder, partial(_serving, settings, policy, fits))
+        serving = partial(_serving, settings, policy, fits)
+        scoring = Scoring(intake, engine, ladder, serving, settings.engine.retry_seconds)
         stack.callback(_close_other, scoring, engine)
         yield scoring
 

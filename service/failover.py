@@ -1,4 +1,6 @@
-"""Which engine serves: down the ladder when one fails, and up again from its top when none is left."""
+"""Which engine serves: down the ladder when one fails, and up again from its top when none is left, or after
+a while where only memory was short.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from engines.engine import Engine, EngineInfo
 from engines.errors import EngineError, explain
 from engines.sessions.choose import GPU
 from engines.steps import code_of
+from service.climbing import Climb
 from service.errors import InternalError, TidegateError
 from service.health import Health
 from service.metrics import Metrics
@@ -28,6 +31,8 @@ TRIES: Final = 3
 """How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries of a cycle, while the engine fails and none replaces it."""
+RETURNED: Final = "returned"
+"""The metric's reason for a step up."""
 REDUCED: Final = "memory ran out, so micro-batches are smaller until the daemon starts again"
 DRIVER: Final = Path("/proc/driver/nvidia/version")
 PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
@@ -82,11 +87,14 @@ class Failover:
     ) -> None:
         self._scoring, self._metrics, self._health = scoring, metrics, health
         self._elsewhere = elsewhere or works_elsewhere
+        self._climb = Climb(scoring.ladder, health, scoring.retry_seconds)
         self._meant = name_of(scoring.engine.info)
         self._usual: str | None = None
         """What was said of that engine when it served."""
         self._failures = 0
         self._down: EngineError | None = None
+        self._why = EngineError("nothing was given up")
+        """Why the engine that was meant to serve does not."""
 
     @property
     def pause(self) -> float:
@@ -99,11 +107,13 @@ class Failover:
         return self._down is not None
 
     def ensure(self, alive: Alive, hear: Alive = _nothing) -> None:
-        """Have an engine that can be asked; raises EngineError where none can be opened.
+        """Have an engine that can be asked, a better one where one came back; raises EngineError where none
+        can be opened.
 
         Raises InternalError where only another process could open one.
         """
         if self._down is None:
+            self._rise()
             return
         alive()
         if self._replace(self._scoring.ladder.rungs(), self._down, alive, hear):
@@ -120,6 +130,7 @@ class Failover:
     def failed(self, error: EngineError, alive: Alive, hear: Alive = _nothing) -> bool:
         """The engine failed on a cycle; whether another one serves now, and the cycle can go on at once."""
         self._failures += 1
+        self._climb.stumbled(hear)
         code = code_of(error)
         if self._down is not None or (code == "failed" and self._failures < TRIES):
             return False
@@ -164,15 +175,35 @@ class Failover:
             close(engine)
             raise EngineError(error.what, where=error.where, why=error.why, remedy=error.remedy) from error
 
+    def _rise(self) -> None:
+        """Let a better engine serve that was opened meanwhile; what served until now is closed after that."""
+        engine = self._climb.look(self._scoring.engine.info)
+        if engine is None:
+            return
+        try:
+            serving = self._scoring.serving_of(engine)
+        except TidegateError as error:
+            close(engine)
+            self._climb.failed(error)
+            return
+        worse = self._scoring.engine
+        self._swap(serving, (), self._why)
+        self._metrics.engine_fallbacks.labels(name_of(worse.info), name_of(engine.info), RETURNED).inc()
+        close(worse)
+
     def _swap(self, serving: Serving, steps: Iterable[Step], why: EngineError) -> None:
-        self._scoring.serving, self._down = serving, None
+        self._scoring.serving, self._down, self._why = serving, None, why
         info = serving.engine.info
         self._metrics.serves(info, held(serving.engine))
         for step in steps:
             tell(step, self._metrics)
         now = name_of(info)
-        note = self._usual if now == self._meant else degradation(self._meant, now, why)
-        self._health.note("engine", note)
+        if now == self._meant:
+            self._climb.settled()
+            self._health.note("engine", self._usual)
+        else:
+            self._climb.fell(code_of(why))
+            self._health.note("engine", degradation(self._meant, now, why))
         log.warning("an engine serves again", extra={"fields": {"engine": now, "backend": info.backend}})
 
 

@@ -77,13 +77,20 @@ class Failed:
 class Scoring:
     """Intake, engine, scorer, and where spans are wanted an explainer; each takes a whole cycle.
 
-    `ladder` has the engines that could serve in place of this one, and `serving_of` what speaks for them.
+    `ladder` has the engines that could serve in place of this one, and `serving_of` what speaks for them;
+    after `retry_seconds` a better one is tried again.
     """
 
     def __init__(
-        self, intake: Intake, engine: Engine, ladder: Ladder, serving_of: Callable[[Engine], Serving]
+        self,
+        intake: Intake,
+        engine: Engine,
+        ladder: Ladder,
+        serving_of: Callable[[Engine], Serving],
+        retry_seconds: float | None = None,
     ) -> None:
         self.intake, self.ladder, self.serving_of = intake, ladder, serving_of
+        self.retry_seconds = retry_seconds
         self.serving = serving_of(engine)
 
     @property

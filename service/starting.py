@@ -85,12 +85,12 @@ class DaemonStart(Start):
         log.info("an engine is being made ready", extra={"fields": {"what": what, "done": f"{share:.0%}"}})
 
 
-def aside(work: Callable[[], Made], hear: Callable[[], None]) -> Made:
-    """What `work` makes, in a thread of its own; raises what it raises, and at once what `hear` does, which
+def aside(todo: Callable[[], Made], hear: Callable[[], None]) -> Made:
+    """What `todo` makes, in a thread of its own; raises what it raises, and at once what `hear` does, which
     is asked meanwhile: then the work is left behind.
     """
     future: Future[Made] = Future()
-    threading.Thread(target=_work, args=(work, future), daemon=True, name=THREAD).start()
+    threading.Thread(target=work, args=(todo, future), daemon=True, name=THREAD).start()
     while not wait([future], LOOK_SECONDS).done:
         hear()
     return future.result()
@@ -109,8 +109,9 @@ def leave(code: Exit) -> None:
                 os._exit(code)  # a library that calls back into an interpreter that ends would crash
 
 
-def _work(work: Callable[[], Made], future: Future[Made]) -> None:
+def work(todo: Callable[[], Made], future: Future[Made]) -> None:
+    """What a thread does: let a future have what `todo` makes, or raises."""
     try:
-        future.set_result(work())
+        future.set_result(todo())
     except BaseException as error:  # noqa: BLE001 - whatever ended it belongs to who waits for it
         future.set_exception(error)

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 from prometheus_client.exposition import generate_latest
 
+from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.sessions.base import Session
+from engines.sessions.base import Session, Terms
 from engines.sessions.choose import BACKENDS
 from engines.tensorrt.session import TensorRTSession
 from service import failover
 from service.assembly import open_scoring
 from service.buffer import Pace
+from service.climbing import Climb
 from service.config import Settings
 from service.cycle import Cycle
 from service.errors import InternalError, UnreachableError
@@ -289,6 +291,134 @@ def test_smaller_micro_batches_since_memory_ran_out_are_said_of_readiness(tiny, 
         stage.answer()
         assert "smaller" in stage.health.notes()["gpu_memory"]
         assert stage.health.reasons("readyz") == {}
+
+
+def test_where_memory_comes_back_the_better_engine_serves_again(tiny, trouble):
+    with serving(tiny, retry_seconds=0.05) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        before = stage.answer()
+        assert stage.models(before) == ["torch fp16"] * 3
+        worse = stage.scoring.engine
+        assert "again after 0.05 s" in stage.health.notes()["engine_retry"]
+        eventually(lambda: stage.answer() and "stumbled" in stage.health.notes()["engine_retry"])
+        assert set(stage.models(stage.answer())) == {"torch fp16"}, "what serves goes on until then"
+        trouble.known.clear()
+        eventually(lambda: stage.models(stage.answer()) == ["tensorrt fp16"] * 3)
+        assert stage.models(before) == ["torch fp16"] * 3, "inferred before, written down after"
+        assert stage.health.notes() == {}
+        assert 'from="torch fp16",reason="returned",to="tensorrt fp16"} 1.0' in stage.said
+        assert worse is not stage.scoring.engine
+        count = len(trouble.opened)
+        time.sleep(0.3)
+        assert stage.models(stage.answer()) == ["tensorrt fp16"] * 3
+        assert len(trouble.opened) == count, "there is nothing better"
+
+
+def test_tensorrt_serves_again_with_the_plans_that_there_are(tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    engine = {"backend": "tensorrt", "precision": "fp32", "cpu_fallback": True, "retry_seconds": 0.05}
+    engine |= {"tokens": 64, "image_rows": 1, "audio_seconds": 2.0}
+    with installed() as gpu, serving(tiny, **engine) as stage:
+        assert stage.models(stage.answer()) == ["tensorrt fp32"] * 3
+        built = len(gpu.built)
+        gpu.fail("cudaGraphLaunch", "cudaErrorMemoryAllocation")
+        (worse,) = set(stage.models(stage.answer()))
+        assert worse.split()[0] in ("onnxruntime", "openvino")
+        eventually(lambda: stage.answer() and "the last time" in stage.health.notes()["engine_retry"])
+        gpu.failures.clear()
+        eventually(lambda: stage.models(stage.answer()) == ["tensorrt fp32"] * 3)
+        assert len(gpu.built) == built
+        assert stage.health.notes() == {}
+        assert gpu.faults == []
+
+
+def test_unless_it_is_asked_for_nothing_is_tried_again_before_a_restart(tiny, trouble):
+    with serving(tiny) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        stage.answer()
+        trouble.known.clear()
+        count = len(trouble.opened)
+        time.sleep(0.2)
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
+        assert len(trouble.opened) == count
+        assert "engine_retry" not in stage.health.notes()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("gpu", "device_lost"), ("tensorrt fp16", "failed")])
+def test_only_memory_comes_back_within_a_process(tiny, trouble, name, kind):
+    with serving(tiny, retry_seconds=0.01, cpu_fallback=True) as stage:
+        trouble.known[name] = kind
+        served = stage.models(stage.answer())
+        trouble.known.clear()
+        count = len(trouble.opened)
+        time.sleep(0.2)
+        assert stage.models(stage.answer()) == served
+        assert len(trouble.opened) == count
+        assert "engine_retry" not in stage.health.notes()
+
+
+def test_a_try_ends_when_the_engine_that_serves_is_in_trouble(tiny, trouble, monkeypatch):
+    trying, over, real = threading.Event(), threading.Event(), BACKENDS["tensorrt"].open
+
+    def slow(bundle: Bundle, tower: str, precision: str, terms: Terms) -> Session:
+        if trouble.known.get("tensorrt"):
+            return real(bundle, tower, precision, terms)
+        trying.set()
+        try:
+            while terms.progress is not None:
+                terms.progress("slowly", 0.0)
+                time.sleep(0.01)
+        finally:
+            over.set()
+        raise AssertionError
+
+    with serving(tiny, retry_seconds=0.05) as stage:
+        monkeypatch.setitem(BACKENDS, "tensorrt", replace(BACKENDS["tensorrt"], open=slow))
+        trouble.known["tensorrt"] = "out_of_memory"
+        stage.answer()
+        del trouble.known["tensorrt"]
+        eventually(lambda: stage.answer() and trying.is_set())
+        assert not over.is_set()
+        trouble.known["torch fp16"] = "failed"
+        assert stage.models(stage.answer()) == ["torch fp32"] * 3
+        assert over.is_set()
+
+
+def test_tries_grow_rarer_until_an_engine_that_came_back_has_stayed(tiny, trouble):
+    now = [0.0]
+    with serving(tiny) as stage:
+        health, full = Health(), EngineError("full")
+        climb = Climb(stage.scoring.ladder, health, 60.0, lambda: now[0])
+        trouble.known["tensorrt"] = "out_of_memory"
+        torch = replace(stage.scoring.engine.info, engine="torch", precision="fp16")
+
+        def tried(after: float) -> bool:
+            now[0] += after
+            count = len(trouble.opened)
+            climb.look(torch)
+            eventually(lambda: climb._trial is None or climb._trial.done())
+            return len(trouble.opened) > count
+
+        climb.fell("out_of_memory")
+        assert not tried(59)
+        assert tried(1)
+        assert climb.look(torch) is None
+        assert "after 120 s" in health.notes()["engine_retry"]
+        assert not tried(119)
+        climb.stumbled(lambda: None)
+        assert not tried(119), "trouble puts it off"
+        trouble.known.clear()
+        assert tried(1)
+        better = climb.look(torch)
+        assert better is not None
+        better.close()
+        climb.settled()
+        climb.fell("out_of_memory")
+        assert "after 240 s" in health.notes()["engine_retry"], "it came back, and did not stay"
+        climb.failed(full)
+        now[0] += 1000
+        climb.fell("out_of_memory")
+        assert "after 60 s" in health.notes()["engine_retry"]
 
 
 def test_a_gpu_that_is_lost_or_full_at_the_start_is_worth_another_start(tiny, trouble):
