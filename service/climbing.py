@@ -113,6 +113,7 @@ class Climb:
         own, last = (serving.engine, serving.precision), EngineError("Nothing better can run here")
         for rung in takewhile(lambda r: r.backend in GPU and (r.backend, r.precision) != own, ladder.rungs()):
             try:
+                self._alive()
                 engine = rung.open(self._alive)
             except EngineError as error:
                 last = error
