@@ -41,7 +41,8 @@ class Calibration:
     ``bend`` [labels, 3], None where there is none: a label's scaled logit once more, with a scale of its own
     on either side of zero, and a shift (Kull et al. 2017, Beta calibration).
     ``thresholds`` by label, empty where none were worked out; ``calibrated`` is False where nothing was
-    fitted, so that probabilities are only the logits in another form.
+    fitted, so that probabilities are only the logits in another form. ``uncalibrated`` names the labels, and
+    "sentiment", of which that is so although others were fitted.
     """
 
     temperature: Float32
@@ -52,6 +53,7 @@ class Calibration:
     fitted: Fitted | None = None
     calibrated: bool = True
     bend: Float32 | None = None
+    uncalibrated: tuple[str, ...] = ()
 
     @classmethod
     def identity(cls, labels: int) -> Calibration:
@@ -80,6 +82,8 @@ class Calibration:
         if self.bend is not None:
             tree["bend"] = np.asarray(self.bend, dtype=np.float64).tolist()
         tree["calibrated"] = self.calibrated
+        if self.uncalibrated:
+            tree["uncalibrated"] = list(self.uncalibrated)
         if self.fitted is not None:
             names = ("engine", "dataset", "rows")
             tree["fitted"] = {name: getattr(self.fitted, name) for name in names}
@@ -171,6 +175,7 @@ def _fit(entry: Mapping[str, Any]) -> Calibration:
         fitted=None if fitted is None else _fitted(fitted),
         calibrated=bool(entry.get("calibrated", True)),
         bend=None if bend is None else np.asarray(bend, dtype=np.float32).reshape(-1, 3),
+        uncalibrated=tuple(str(name) for name in entry.get("uncalibrated", ())),
     )
 
 

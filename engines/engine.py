@@ -44,7 +44,9 @@ class EngineInfo:
     synthetic: tuple[str, ...]
     why: str = ""
     calibrated: bool = True
-    """Whether the probabilities were fitted for this very precision."""
+    """Whether the probabilities, all of them, were fitted for this very precision."""
+    uncalibrated: tuple[str, ...] = ()
+    """Labels, and "sentiment", whose probabilities were not, where those of others were."""
 
 
 class Engine(Protocol):
@@ -119,7 +121,8 @@ class FusedEngine:
         self.labels, self.preprocess = bundle.labels, bundle.preprocess
         self.info = EngineInfo(
             bundle.name, bundle.version, bundle.digest, choice.backend, choice.precision,
-            backend.describe() + host, bundle.synthetic, choice.why, calibrated,
+            backend.describe() + host, bundle.synthetic, choice.why,
+            calibrated and not fit.uncalibrated, fit.uncalibrated if calibrated else (),
         )  # fmt: skip
         budget = budget or Budget(rate=bundle.preprocess.audio.rate)
         self._golden = None if choice.backend == fake.BACKEND.name else bundle.golden  # it is no model

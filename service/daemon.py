@@ -128,7 +128,12 @@ def describe(engine: Engine, policy: Policy, metrics: Metrics) -> None:
             "what the bundle says of these modalities it learnt from generated data: judge nobody by it",
             extra={"fields": {"modalities": list(info.synthetic)}},
         )
-    if not info.calibrated:
+    if info.uncalibrated:
+        log.warning(
+            "the probabilities of these labels are not calibrated: they mean little",
+            extra={"fields": {"bundle": info.bundle, "labels": list(info.uncalibrated)}},
+        )
+    elif not info.calibrated:
         log.warning(
             "this bundle is not calibrated for this precision: its probabilities and thresholds mean little",
             extra={"fields": {"bundle": info.bundle, "precision": info.precision}},

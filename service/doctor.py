@@ -159,7 +159,8 @@ def _engine(settings: Settings) -> Iterator[Result]:
             detail = f"{info.bundle} was trained on generated {', '.join(info.synthetic)} only"
             yield Result("engine", "WARN", detail, "Try it on your own data before you act on its scores")
         if not info.calibrated:
-            detail = f"{info.bundle} is not calibrated for {info.precision}: its probabilities mean little"
+            what = ", ".join(info.uncalibrated) or info.precision
+            detail = f"{info.bundle} is not calibrated for {what}: such probabilities mean little"
             remedy = "Calibrate it: tidegate bundle calibrate, on labelled events of yours"
             yield Result("engine", "WARN", detail, remedy)
     finally:

@@ -152,7 +152,7 @@ class Model(Part):
     synthetic: list[Modality]
     """Modalities that were trained on generated data only."""
     calibrated: bool
-    """Whether the probabilities were fitted for this precision; where not, they mean little."""
+    """Whether all probabilities were fitted for this precision; where not, some or all mean little."""
 
 
 class TimingsModel(Part):

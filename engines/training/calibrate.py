@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,16 +23,15 @@ from engines.sessions.choose import HOST_PRECISIONS, PRECISIONS, able
 from engines.thresholds import Thresholds
 from engines.training import metrics
 from engines.training.align import aligned
-from engines.training.dataset import Dataset, Events
+from engines.training.dataset import SPLITS, Dataset, Events
 from engines.training.fingerprint import fingerprint
-from engines.training.fits import fit, pick
+from engines.training.fits import fit, kept, pick
 from engines.training.inputs import Inputs, batches
 from engines.training.taxonomy import UNKNOWN
+from engines.training.thin import SENTIMENT, evaluated, refuse, thin
 from engines.training.thresholds import Goals, find
 
 FOLDS: Final = 5
-FEWEST: Final = 10
-"""Events of either class that a label needs; with fewer its probabilities would follow chance."""
 COMPARED: Final = 256
 """Events on which other backends of a precision are compared with the one that was fitted."""
 
@@ -42,7 +41,7 @@ class Outcome:
     """What was written, and how good it is.
 
     ``errors`` holds by precision the expected calibration error of sentiment and each label, of rows whose
-    group the fit had not seen; ``notes`` what could not be fitted, and why.
+    group the fit had not seen, NaN for what was not fitted; ``notes`` what that is, and why.
     """
 
     fits: Mapping[str, Calibration]
@@ -63,44 +62,62 @@ def calibrate(
 ) -> Outcome:
     """Fit calibration.json of ``folder`` on the calibration split, at every precision that runs here.
 
-    ``inputs`` are the data's, decoded for the bundle. Labels with too few events are left as they are and
-    noted; ``strict`` raises EngineError instead, which an empty split always does.
+    ``inputs`` are the data's, decoded for the bundle. Labels with too few events keep the calibration and
+    the thresholds that they have, which is noted; ``strict`` raises EngineError instead, unless no event
+    speaks of them. An empty split always raises it.
     """
     bundle = source if isinstance(source, Bundle) else Bundle.load(source)
-    data = aligned(data, bundle.labels)
+    given, data = len(data.notes), aligned(data, bundle.labels)
     events = data.events.of("calibrate")
-    found = list(troubles(events, bundle.labels))
+    if not len(events):
+        raise nothing(data.events)
+    few = thin(events, bundle.labels)
     if strict:
-        refuse(found)
-    says = alone(data, events)
+        refuse(few)
+    says, digest = alone(data, events), fingerprint(data)
     fits: dict[str, Calibration] = {}
     errors: dict[str, Mapping[str, float]] = {}
-    digest = fingerprint(data)
+    missing: list[str] = []
     for precision in precisions:
         backends = _here(bundle, precision)
-        logits = _logits(bundle, backends, precision, inputs, events, threads, found)
+        logits = _logits(bundle, backends, precision, inputs, events, threads, missing)
         if logits is None:
             continue
         engine, agrees = backends[0], _agreement(bundle, backends, precision, inputs, events, logits, threads)
-        made = fit(bundle.labels, logits, events, says)
         unseen = held_out(bundle.labels, logits, events, says)
-        fits[precision] = replace(
-            made,
+        made = replace(
+            fit(bundle.labels, logits, events, says),
             thresholds=_thresholds(bundle.labels, unseen, events, goals or Goals()),
             fitted=Fitted(engine, digest, len(events), agrees),
         )
-        errors[precision] = _errors(bundle.labels, unseen, events)
+        fits[precision] = _spared(bundle, precision, made, few, says)
+        errors[precision] = _errors(bundle.labels, unseen, events, few)
     if not fits:
         raise EngineError(
             "The bundle was not calibrated",
             where=bundle.name,
-            why="; ".join(found[-len(precisions) :]) or "no precision was asked for",
+            why="; ".join(missing) or "no precision was asked for",
             remedy=f"Ask for one of {', '.join(PRECISIONS)} that this machine computes at",
         )
     # What cannot run here, or was not asked for, keeps the fit that it has: its graphs are the same.
-    kept = {p: old for p, old in bundle.calibration.items() if p not in precisions or not _here(bundle, p)}
-    calibration.dump(folder / "calibration.json", kept | fits)
-    return Outcome(fits, errors, (*data.notes, *found))
+    before = {p: old for p, old in bundle.calibration.items() if p not in precisions or not _here(bundle, p)}
+    calibration.dump(folder / "calibration.json", before | fits)
+    return Outcome(fits, errors, (*data.notes[given:], *_told(few, fits), *missing))
+
+
+def nothing(events: Events) -> EngineError:
+    """The error of an empty calibration split."""
+    return EngineError(
+        "There is nothing to calibrate on",
+        why=f"no event is in the split `calibrate`; there are {counted(events)}",
+        remedy='Mark some events with "split": "calibrate", leave `split` out and a tenth is taken, or take '
+        "every row with --split all",
+    )
+
+
+def counted(events: Events) -> str:
+    """How many events are in each split, in words."""
+    return ", ".join(f"{int((events.split == k).sum())} in {name}" for k, name in enumerate(SPLITS))
 
 
 def alone(data: Dataset, events: Events) -> NDArray[np.int64]:
@@ -143,45 +160,39 @@ def folds(events: Events) -> NDArray[np.int64]:
     return np.array([zlib.crc32(name.encode()) % FOLDS for name in names], np.int64)
 
 
-def troubles(events: Events, labels: Labels) -> Iterator[str]:
-    """What is annotated too thinly to be fitted, a sentence each; raises EngineError for no event at all."""
-    if not len(events):
-        raise EngineError(
-            "There is nothing to calibrate on",
-            why="no event is in the split `calibrate`",
-            remedy='Mark some events with "split": "calibrate", or leave `split` out: then a tenth is taken',
-        )
-    felt = events.sentiment[events.sentiment != UNKNOWN]
-    seen = np.unique(felt)
-    if len(seen) == 1:
-        yield f"sentiment: all {len(felt)} events are of one class"
-    can = labels.evaluable(events.presence)
-    for k, name in enumerate(labels.names):
-        truth = events.labels[can[:, k] & (events.labels[:, k] != UNKNOWN), k]
-        positives = int(truth.sum())
-        if not len(truth):
-            yield f"{name}: no event is annotated"
-        elif positives in (0, len(truth)):
-            kind = "positive" if positives else "negative"
-            yield f"{name}: one class only, all {len(truth)} events are {kind}"
-        elif min(positives, len(truth) - positives) < FEWEST:
-            yield (
-                f"{name}: {positives} of {len(truth)} events are positive, "
-                f"at least {FEWEST} of each kind are needed"
-            )
+def _spared(
+    bundle: Bundle, precision: str, made: Calibration, few: Mapping[str, str], says: NDArray[np.int64]
+) -> Calibration:
+    """``made``, with what is too ``few`` as the bundle has it, which also says what was never calibrated."""
+    every = tuple(evaluated(bundle.labels))
+    old, known = calibration.serving(bundle.calibration, precision, "warn")
+    if not known:
+        old = replace(old, uncalibrated=every)
+    raw = tuple(name for name in every if name in few and name in old.uncalibrated)
+    own = {name: at for name, at in old.thresholds.items() if name in few and name not in raw}
+    for name, at in made.thresholds.items():
+        if name not in few:
+            own[name] = at
+        elif name in raw:
+            own[name] = replace(at, review=None, block=None, recall=None, precision=None, why=few[name])
+    return replace(
+        kept(made, old, bundle.labels, few, says),
+        thresholds={name: own[name] for name in bundle.labels.names if name in own},
+        fitted=made.fitted if len(few) < len(every) else old.fitted,
+        calibrated=len(raw) < len(every),
+        uncalibrated=raw,
+    )
 
 
-def refuse(found: Sequence[str]) -> None:
-    """Raise EngineError for labels that are annotated, but not well enough."""
-    # A label that no event speaks of is no mistake: people calibrate what they have.
-    bad = [each for each in found if not each.endswith("no event is annotated")]
-    if bad:
-        raise EngineError(
-            "The calibration split holds too little",
-            why="\n  " + "\n  ".join(bad) + "\n",
-            remedy="Label more events for these, or leave these labels out of the file: they then stay as "
-            "the model gives them, without thresholds",
-        )
+def _told(few: Mapping[str, str], fits: Mapping[str, Calibration]) -> Iterator[str]:
+    """What was not fitted, a sentence each."""
+    for name, why in few.items():
+        without = [precision for precision, each in fits.items() if name in each.uncalibrated]
+        if len(without) == len(fits):
+            then = "it is not calibrated"
+        else:
+            then = "its calibration stays as it was" + (f", none at {', '.join(without)}" if without else "")
+        yield f"{name}: {why}; {then}"
 
 
 def _logits(
@@ -242,12 +253,14 @@ def _thresholds(
     return found
 
 
-def _errors(labels: Labels, unseen: tuple[Float32, Float32], events: Events) -> dict[str, float]:
+def _errors(
+    labels: Labels, unseen: tuple[Float32, Float32], events: Events, few: Container[str]
+) -> dict[str, float]:
     known = events.sentiment != UNKNOWN
     chance = unseen[0][known]
     right = chance.argmax(axis=1) == events.sentiment[known]
-    out = {"sentiment": metrics.calibration_error(right, chance.max(axis=1))}
+    out = {SENTIMENT: metrics.calibration_error(right, chance.max(axis=1))}
     for k, name in enumerate(labels.names):
         known = (events.labels[:, k] != UNKNOWN) & ~np.isnan(unseen[1][:, k])
         out[name] = metrics.calibration_error(events.labels[known, k], unseen[1][known, k])
-    return out
+    return {name: float("nan") if name in few else error for name, error in out.items()}

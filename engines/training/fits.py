@@ -6,7 +6,7 @@ Silva Filho and Flach 2017, "Beta calibration" (the bend: what is rare and what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from engines.head import Logits
 from engines.labels import Labels
 from engines.training.dataset import Events
 from engines.training.taxonomy import UNKNOWN
+from engines.training.thin import FEWEST, SENTIMENT, others
 
 PULL: Final = 10.0
 """How strongly a presence pattern's fit is drawn to the fit over all patterns: worth some 40 rows."""
@@ -62,6 +63,25 @@ def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]
     for m in range(3):
         out.unimodal_temperature[m] = np.exp(temperature(logits.unimodal[:, m], alone[:, m], 0.0, PULL))
     return out
+
+
+def kept(
+    made: Calibration, old: Calibration, labels: Labels, named: Container[str], alone: NDArray[np.int64]
+) -> Calibration:
+    """``made``, but ``old`` for what is ``named``: labels, with every pattern and their bend, and sentiment;
+    and for a modality by itself of which ``alone`` tells too little.
+    """
+    mine = np.array([name not in named for name in labels.names], np.bool_)
+    plain = np.array([1, 1, 0], np.float32)
+    few = np.array([others(alone[:, m]) < FEWEST for m in range(3)], np.bool_)
+    return replace(
+        made,
+        temperature=old.temperature if SENTIMENT in named else made.temperature,
+        scale=np.where(mine, made.scale, old.scale),
+        bias=np.where(mine, made.bias, old.bias),
+        bend=np.where(mine[:, None], made.bend, plain if old.bend is None else old.bend),
+        unimodal_temperature=np.where(few, old.unimodal_temperature, made.unimodal_temperature),
+    )
 
 
 def pull(rows: int, fewest: int) -> float:

@@ -47,6 +47,9 @@ def inspect(source: str, as_json: bool) -> int:
         )
     if not found.calibrated:
         click.echo("NOT CALIBRATED: its probabilities mean nothing yet; see `tidegate bundle calibrate`")
+    for precision, fit in found.calibration.items():
+        if fit.calibrated and fit.uncalibrated:
+            click.echo(f"NOT CALIBRATED at {precision}: {', '.join(fit.uncalibrated)}; the others are")
     table(("precision", "calibrated", "engine", "events", "others differ by"), _precisions(found))
     table(("label", "needs", "review at", "block at", "what"), _labels(found))
     table(("made", ""), _plain(found.manifest["provenance"]))
@@ -75,6 +78,7 @@ def report(found: Bundle) -> dict[str, Any]:
         "manifest": dict(found.manifest),
         "calibrated": found.calibrated,
         "precisions": {p: fit.calibrated for p, fit in found.calibration.items()},
+        "uncalibrated": {p: list(fit.uncalibrated) for p, fit in found.calibration.items()},
         "sentiment": {"evidence": [sorted(s) for s in found.labels.sentiment_evidence]},
         "labels": labels,
     }
@@ -85,11 +89,12 @@ def _precisions(found: Bundle) -> Iterator[tuple[object, ...]]:
     for name in sorted({*found.calibration, *graphs}):
         fit = found.calibration.get(name)
         fitted = fit.fitted if fit else None
+        known = "no" if fit is None or not fit.calibrated else "in part" if fit.uncalibrated else "yes"
         if fit is None or fitted is None:
-            yield name, "yes" if fit and fit.calibrated else "no", "", "", ""
+            yield name, known, "", "", ""
         else:
             others = ", ".join(f"{other} {gap:.3f}" for other, gap in fitted.agrees.items())
-            yield name, "yes" if fit.calibrated else "no", fitted.engine, fitted.rows, others
+            yield name, known, fitted.engine, fitted.rows, others
 
 
 def _labels(found: Bundle) -> Iterator[tuple[object, ...]]:
@@ -110,6 +115,9 @@ def _plain(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _plain(value, f"{name}.{key}" if name else key)
+    elif isinstance(tree, list) and any(isinstance(value, dict) for value in tree):
+        for number, value in enumerate(tree, 1):
+            yield from _plain(value, f"{name}.{number}")
     elif isinstance(tree, list):
         yield name, ", ".join(map(str, tree)) or "none"
     else:

@@ -92,6 +92,18 @@ def test_a_bundle_that_was_never_calibrated_is_a_warning(tiny, silent, tmp_path)
     assert found[0].remedy
 
 
+def test_labels_that_were_not_calibrated_are_named_in_a_warning(tiny, silent, tmp_path):
+    copy = shutil.copytree(tiny, tmp_path / "bundle")
+    dump(
+        copy / "calibration.json",
+        {"fp32": replace(Calibration.identity(len(LABELS)), calibrated=True, uncalibrated=("hate",))},
+    )
+    seal(copy)
+    found = [r for r in doctor(settings(copy, silent), seconds=2.0) if "not calibrated" in r.detail]
+    assert [result.state for result in found] == ["WARN"]
+    assert "not calibrated for hate:" in found[0].detail
+
+
 @pytest.mark.parametrize(
     ("states", "code"),
     [

@@ -168,11 +168,97 @@ def test_too_little_is_noted_where_that_is_allowed_and_changes_nothing(raw, labe
     np.testing.assert_array_equal(made.fits["fp32"].scale, 1)
 
 
+def test_a_label_that_the_file_is_silent_about_keeps_its_calibration(outcome, raw, labelled, tmp_path):
+    data, inputs = labelled
+    folder = shutil.copytree(raw.folder, tmp_path / "old")
+    old = replace(outcome[1]["fp32"], bend=np.full((len(LABELS), 3), 1.25, np.float32))
+    calibration.dump(folder / "calibration.json", {"fp32": old})
+    spam = LABELS.names.index("spam/ads")
+    silent = replace(data.events, labels=np.where(np.arange(len(LABELS)) == spam, data.events.labels, -1))
+    silent.sentiment[:] = -1
+    made = calibrate(
+        seal(folder),
+        replace(data, events=silent),
+        inputs,
+        tmp_path,
+        precisions=("fp32",),
+        threads=1,
+        strict=True,
+    )
+    fit = calibration.parse((tmp_path / "calibration.json").read_bytes(), len(LABELS))["fp32"]
+    others = np.arange(len(LABELS)) != spam
+    for name in ("scale", "bias"):
+        np.testing.assert_array_equal(getattr(fit, name)[:, others], getattr(old, name)[:, others])
+    np.testing.assert_array_equal(fit.bend[others], old.bend[others])
+    np.testing.assert_array_equal(fit.temperature, old.temperature)
+    assert {name: fit.thresholds[name] for name in LABELS.names[:spam]} == {
+        name: old.thresholds[name] for name in LABELS.names[:spam]
+    }
+    assert not np.array_equal(fit.bend[spam], old.bend[spam])
+    assert fit.calibrated
+    assert fit.uncalibrated == ()
+    assert "hate: no event is annotated; its calibration stays as it was" in made.notes
+    assert "sentiment: no event is annotated; its calibration stays as it was" in made.notes
+
+
+def test_a_label_with_too_few_rows_keeps_its_calibration_and_thresholds(outcome, raw, labelled, tmp_path):
+    data, inputs = labelled
+    folder = shutil.copytree(raw.folder, tmp_path / "old")
+    old = outcome[1]["fp32"]
+    calibration.dump(folder / "calibration.json", {"fp32": old})
+    thin = replace(data, events=few(9))
+    made = calibrate(seal(folder), thin, inputs, tmp_path, precisions=("fp32",), threads=1).fits["fp32"]
+    np.testing.assert_array_equal(made.scale, old.scale)
+    assert made.thresholds == old.thresholds
+    assert made.uncalibrated == ()
+
+
+def test_labels_that_were_never_calibrated_are_named_and_have_no_thresholds(raw, labelled, tmp_path):
+    data, inputs = labelled
+    made = calibrate(raw, replace(data, events=few(4)), inputs, tmp_path, precisions=("fp32",), threads=1)
+    fit = calibration.parse((tmp_path / "calibration.json").read_bytes(), len(LABELS))["fp32"]
+    assert fit.calibrated, "sentiment was"
+    assert fit.uncalibrated == LABELS.names
+    assert fit.thresholds["spam/ads"].block is None
+    assert "4 of 60 events are positive" in fit.thresholds["spam/ads"].why
+    assert "hate: no event is annotated; it is not calibrated" in made.notes
+
+
+def test_scores_are_calibrated_only_where_every_probability_is(raw, labelled, tmp_path):
+    folder = shutil.copytree(raw.folder, tmp_path / "new")
+    thin = replace(labelled[0], events=few(12))
+    calibrate(raw, thin, labelled[1], folder, precisions=("fp32",), threads=1)
+    opened = FusedEngine(seal(folder), EngineChoice("onnxruntime", "fp32"), threads=1)
+    opened.close()
+    assert not opened.info.calibrated
+    assert opened.info.uncalibrated == LABELS.names[:3]
+    assert set(opened.thresholds) == set(LABELS.names), "what was found still serves"
+
+
+def test_where_nothing_is_calibrated_the_bundle_says_so(raw, labelled, tmp_path):
+    silent = replace(few(0), sentiment=np.full(60, -1, np.int8))
+    made = calibrate(
+        raw, replace(labelled[0], events=silent), labelled[1], tmp_path, precisions=("fp32",), threads=1
+    )
+    assert not made.fits["fp32"].calibrated
+    assert made.fits["fp32"].fitted is None
+
+
+def test_sentiment_of_which_hardly_any_is_another_is_left_alone(raw, labelled, tmp_path):
+    sad = replace(few(12), sentiment=(np.arange(60) < 4).astype(np.int8))
+    made = calibrate(
+        raw, replace(labelled[0], events=sad), labelled[1], tmp_path, precisions=("fp32",), threads=1
+    )
+    assert any(note.startswith("sentiment: 4 of 60 events are not of the commonest") for note in made.notes)
+    np.testing.assert_array_equal(made.fits["fp32"].temperature, 1)
+
+
 def test_an_empty_split_is_refused(raw, labelled, tmp_path):
     data, inputs = labelled
     with pytest.raises(EngineError, match="no event is in the split `calibrate`") as caught:
         calibrate(raw, replace(data, events=data.events.of("test")), inputs, tmp_path)
-    assert "leave `split` out" in caught.value.remedy
+    assert "2100 in test" in caught.value.why
+    assert "--split all" in caught.value.remedy
 
 
 def test_sentiment_of_one_class_is_refused(raw, labelled, tmp_path):
