@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -195,6 +196,10 @@ def write_bundle(
     draft = folder / f".{MANIFEST}.draft"
     draft.write_bytes(_render(tree))
     draft.replace(folder / MANIFEST)
+    for (
+        file
+    ) in files:  # whoever wrote it: safetensors' own are for their owner alone, and a daemon is another
+        shutil.copymode(folder / MANIFEST, folder / file)
     return Bundle.load(folder)
 
 

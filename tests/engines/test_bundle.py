@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import stat
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,13 @@ def test_a_bundle_that_is_not_there_is_named_with_what_there_is(tmp_path: Path):
 def test_a_shipped_bundle_is_found_by_its_name(built: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bundles, "SHIPPED", built.parent)
     assert locate("tiny") == built
+
+
+def test_every_file_of_a_bundle_can_be_read_by_whom_the_umask_lets(folder: Path):
+    (folder / "golden.safetensors").chmod(0o600)
+    before = os.umask(0o022)
+    try:
+        seal(folder)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
