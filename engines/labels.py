@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engines.batch import MODALITIES, UInt8
 from engines.errors import BundleError
+from engines.mistakes import yaml_mistake
 
 Evidence = tuple[frozenset[str], ...]
 """Any one of these sets of modalities, complete, is enough."""
@@ -79,7 +80,7 @@ class Labels:
         try:
             tree = yaml.safe_load(data)
         except yaml.YAMLError as error:
-            raise _bad(where, f"it is not YAML: {error}") from error
+            raise _bad(where, yaml_mistake(error)) from error
         if not isinstance(tree, dict) or not isinstance(tree.get("labels"), list):
             raise _bad(where, "it must be a mapping with a list `labels`, which may be empty")
         labels = tuple(_label(entry, where) for entry in tree["labels"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -10,6 +10,7 @@ from engines.batch import MODALITIES
 from engines.errors import EngineError
 from engines.labels import Evidence, Label, Labels
 from engines.training.grouping import LONGEST, digest
+from engines.training.leaving import options
 from engines.training.rows import Journal, Row, RowError, Said
 from engines.training.taxonomy import UNKNOWN, Part
 
@@ -21,11 +22,10 @@ _SPLITS: Final = {
 }  # fmt: skip
 
 
-def checked(rows: Iterable[Row], labels: Labels | None, journal: Journal) -> list[Row]:
-    """The rows whose labels are all in ``labels`` (if given) and whose split there is; others go to the
+def checked(rows: Iterable[Row], known: Collection[str] | None, journal: Journal) -> list[Row]:
+    """The rows whose labels are all ``known`` (if given) and whose split there is; others go to the
     journal.
     """
-    known = None if labels is None else set(labels.names)
     out = []
     for row in rows:
         with journal.row(row.where):
@@ -34,19 +34,21 @@ def checked(rows: Iterable[Row], labels: Labels | None, journal: Journal) -> lis
     return out
 
 
-def _check(row: Row, known: set[str] | None) -> None:
+def _check(row: Row, known: Collection[str] | None) -> None:
     if row.split and row.split not in _SPLITS:
         raise RowError(f"`split` is {row.split!r:.40}", f"It is one of {', '.join(_SPLITS)}, or left out")
     row.split = _SPLITS.get(row.split, "")
     for name, value in (("lang", row.lang), ("source", row.source)):
         if len(value) > LONGEST:
             raise RowError(f"`{name}` has {len(value)} characters", f"Use at most {LONGEST}")
-    used = {*row.moderation, *row.severity, *(x for said in row.unimodal.values() for x in said.labels)}
-    strange = sorted(used - known) if known is not None else [x for x in used if not x.strip("/ ")]
+    strange = sorted(x for x in row.labels if (x not in known if known is not None else not x.strip("/ ")))
     if strange:
         near = [m for x in strange for m in get_close_matches(x, known or (), 1)]
         meant = f"; did you mean {', '.join(near)}?" if near else ""
-        raise RowError(f"unknown labels {', '.join(strange)}{meant}", "Declare labels in labels.yaml")
+        raise RowError(
+            f"unknown {'label' if len(strange) == 1 else 'labels'} {', '.join(strange)}{meant}",
+            f"Name labels as labels.yaml or the bundle does, or leave them out with {options(strange)}",
+        )
     if absent := [name for name in row.unimodal if name not in row.content]:
         raise RowError(f"`unimodal` tells of {', '.join(absent)}, which the row doesn't hold")
 

@@ -25,6 +25,11 @@ from engines.training.watch import Watch
 
 Graphs = Mapping[str, bytes]
 _BATCHES: Final = 16
+_FINER: Final = {
+    "bf16": "Use --precision fp16, which has eight times finer steps",
+    **dict.fromkeys(QUANTISED, "Use --precision fp16"),
+    **dict.fromkeys(("fp16", "fp32"), "Serve this bundle at fp32, which its graphs are in already"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,6 @@ def _error(bundle: Bundle, precision: str, graphs: Graphs) -> float | None:
     if error is not None and error > limit:
         raise EngineError(
             f"The graphs give other answers at {precision}", where=bundle.name,
-            why=f"a logit is off by {error:.2g}, more than {limit:.2g}", remedy="Use another precision",
+            why=f"a logit is off by {error:.2g}, more than {limit:.2g}", remedy=_FINER[precision],
         )  # fmt: skip
     return error

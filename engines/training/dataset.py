@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import EngineError
+from engines.errors import BundleError, EngineError
 from engines.labels import Label, Labels
-from engines.training import building, neighbours
+from engines.training import building, leaving, neighbours
 from engines.training.building import Parts
 from engines.training.grouping import name_groups, telling
-from engines.training.loaders import Options, read
-from engines.training.rows import Journal, Row
+from engines.training.loaders import OWN, Options, detect, read
+from engines.training.rows import Journal, Row, counted
 from engines.training.taxonomy import UNKNOWN
 
 Int8 = NDArray[np.int8]
@@ -87,7 +87,9 @@ class Dataset:
             used, places = np.unique(events.rows[here, m], return_inverse=True)
             parts[m].extend(own[k] for k in used)
             rows[here, m] = places
-        notes = self.notes if mask.all() or not note else (*self.notes, f"{int((~mask).sum())} rows: {note}")
+        notes = (
+            self.notes if mask.all() or not note else (*self.notes, f"{counted(int((~mask).sum()))}: {note}")
+        )
         return Dataset(parts, replace(events, rows=rows), self.labels, notes)
 
     def save(self, folder: Path, most: int | None = None) -> int:
@@ -103,28 +105,53 @@ def load(
     form: str = "",
     options: Options | None = None,
     skip_broken: bool = False,
+    known: Collection[str] | None = None,
 ) -> Dataset:
     """Read labelled events: a folder or file in any layout of `engines.training.loaders.FORMS`.
 
     The labels are ``labels``, else those of a labels.yaml beside the file, else what the rows hold. Rows
-    without a split are divided 80/10/10 by their group. Raises EngineError with the first broken rows, which
-    ``skip_broken`` leaves out instead.
+    without a split are divided 80/10/10 by their group. ``known`` are the labels of the bundle that the
+    events are for: where none are declared, a row of people's own layouts with another is broken. Raises
+    EngineError with the first broken rows, which ``skip_broken`` leaves out instead.
     """
+    options, journal = options or Options(), Journal()
     beside = (path if path.is_dir() else path.parent) / "labels.yaml"
     if labels is None and beside.is_file():
-        labels = Labels.load(beside)
-    journal = Journal()
+        labels = declared(beside)
+    met: set[str] = set()
+    if labels is not None:
+        known = labels.names
+        met.update(known)
+        labels = leaving.still_declared(labels, options.without)
     try:
-        rows = building.checked(read(path, form, options or Options(), journal), labels, journal)
+        if labels is None and (form or (path.exists() and detect(path))) not in OWN:
+            known = None
+        rows = building.checked(
+            leaving.left_out(read(path, form, options, journal), options.without, met), known, journal
+        )
     except OSError as error:
         raise EngineError(
             "Labelled events cannot be read", where=str(error.filename or path), why=str(error.strerror)
         ) from error
+    leaving.check_named(options.without, met)
     if not skip_broken:
         journal.check()
     if not rows:
         raise building.nothing(str(path), journal.notes)
     return made(rows, labels, journal)
+
+
+def declared(path: Path) -> Labels:
+    """The labels of a labels.yaml that a person wrote; raises EngineError."""
+    try:
+        return Labels.load(path)
+    except BundleError as error:
+        raise EngineError(
+            error.what, where=str(path), why=error.why,
+            remedy="Mend it; it looks like labels: [{name: hate, evidence: [[text], [image]]}]",
+        ) from error  # fmt: skip
+    except OSError as error:
+        raise EngineError("The labels cannot be read", where=str(path), why=str(error.strerror)) from error
 
 
 def made(rows: Sequence[Row], labels: Labels | None = None, journal: Journal | None = None) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ def import_bundle(map_file: Path, out: Path, log: Log) -> Bundle:
             remedy="Name a new folder",
         )  # fmt: skip
     plan = read_map(map_file)
+    if not plan.name:
+        plan = replace(plan, name=out.resolve().name)
     opened = [open_checkpoint(source.folder, source.modality) for source in plan.sources]
     preprocess, channels = prepared(plan, opened)
     log("checkpoints are there, and can be read together")
@@ -228,5 +231,5 @@ def _seal(folder: Path, plan: MapFile, opened: Sequence[Checkpoint], head: Fusio
         tokens=dict.fromkeys(MODALITIES, 1),
         graphs={name: {"fp32": f"{name}.onnx"} for name in GRAPHS},
         licence=plan.licence,
-        provenance={"made": "imported, late fusion", "calibrated": False, "checkpoints": sources},
+        provenance={"made": "imported, late fusion", "checkpoints": sources},
     )

@@ -14,6 +14,7 @@ from engines.errors import EngineError
 from engines.labels import Evidence, Label, Labels
 from engines.training.building import smallest
 from engines.training.dataset import Dataset, Events
+from engines.training.leaving import options
 from engines.training.taxonomy import UNKNOWN
 
 FEWEST: Final = 60
@@ -149,5 +150,6 @@ def _lost(labels: list[Label]) -> EngineError:
     return EngineError(
         "Some labels cannot be learnt", where=names,
         why="no training row holds the modalities of their evidence with both answers, yes and no",
-        remedy="Annotate such rows, mend the evidence in labels.yaml, or leave these labels out",
+        remedy="Annotate such rows, mend the evidence in labels.yaml, or leave labels out with "
+        + options(label.name for label in labels),
     )  # fmt: skip

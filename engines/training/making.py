@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def make(
     watch, start = watch or Watch(), time.monotonic()
     if threads:
         torch.set_num_threads(threads)
+    if not recipe.name:
+        recipe = replace(recipe, name=out.resolve().name)
     here = stages.ground(data, recipe, where)
     _tell(here, watch)
     inputs = stages.decoded(here.data, here.preprocess, here.digest, kept, watch)

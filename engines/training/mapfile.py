@@ -18,6 +18,7 @@ import yaml
 
 from engines.batch import MODALITIES, SENTIMENTS
 from engines.errors import EngineError
+from engines.mistakes import yaml_mistake
 
 IGNORE: Final = "ignore"
 STARS: Final = ("negative", "negative", "neutral", "positive", "positive")
@@ -38,12 +39,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class MapFile:
-    """The file as read; ``labels`` in the order of the bundle's columns, with their descriptions."""
+    """The file as read; ``labels`` in the order of the bundle's columns, with their descriptions; ``name``
+    empty is the output folder's.
+    """
 
     path: Path
     sources: tuple[Source, ...]
     labels: dict[str, str]
-    name: str = "imported"
+    name: str = ""
     version: str = "1"
     licence: str = "see the model card: each checkpoint has its own"
     seconds: float = 10.0
@@ -54,10 +57,13 @@ def read_map(path: Path) -> MapFile:
     """Read and check the file alone; raises EngineError."""
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad_map(path, f"it cannot be read: {error}") from error
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror or error}"
+        raise bad_map(path, why, "Name the map's file; the README shows one") from error
+    except UnicodeDecodeError as error:
+        raise bad_map(path, "it is not UTF-8", "Save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise bad_map(path, f"it is not YAML: {' '.join(str(error).split())}") from error
+        raise bad_map(path, yaml_mistake(error)) from error
     if not isinstance(tree, dict) or not isinstance(tree.get("checkpoints"), list) or not tree["checkpoints"]:
         raise bad_map(path, "it must be a mapping with a list `checkpoints` that is not empty")
     _unknown(path, "it", tree, _KEYS)

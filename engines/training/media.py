@@ -66,7 +66,7 @@ def _all(parts: Sequence[Part], decode: Callable[[Part], _Row]) -> list[_Row]:
         more = [f"and {len(broken) - SHOWN} more"] if len(broken) > SHOWN else []
         raise EngineError(
             f"{len(broken)} media cannot be decoded",
-            why="\n  " + "\n  ".join(broken[:SHOWN] + more),
+            why="\n".join(broken[:SHOWN] + more),
             remedy="Replace them, or leave such rows out with --skip-broken",
         )
     return [row for row, _ in tried if row is not None]

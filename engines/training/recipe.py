@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import yaml
 
 from engines.errors import EngineError
+from engines.mistakes import yaml_mistake
 
 TOWERS: Final = {
     "text": ("small", "bag", "none"),
@@ -61,12 +62,13 @@ class HeadRecipe:
 class Recipe:
     """Everything but the data that decides what comes out.
 
-    ``seeds`` heads are trained and averaged; ``validation`` is the share of the training rows that decide
-    which epoch is kept, ``patience`` after how many worse ones training stops (0: never); ``augment``
-    disturbs inputs as people and platforms do; ``distil`` is a teacher's share in the targets.
+    ``name`` empty is the output folder's; ``seeds`` heads are trained and averaged; ``validation`` is the
+    share of the training rows that decide which epoch is kept, ``patience`` after how many worse ones
+    training stops (0: never); ``augment`` disturbs inputs as people and platforms do; ``distil`` is a
+    teacher's share in the targets.
     """
 
-    name: str = "mine"
+    name: str = ""
     version: str = "1.0.0"
     licence: str = "unspecified"
     seed: int = 1
@@ -135,7 +137,9 @@ def load(path: Path) -> Recipe:
     except OSError as error:
         raise _bad(str(path), error.strerror or str(error), "Name a file that can be read") from error
     except yaml.YAMLError as error:
-        raise _bad(str(path), f"it is not YAML: {error}", "Mend it") from error
+        raise _bad(
+            str(path), yaml_mistake(error), "Mend the line; indentation and quotes are the usual suspects"
+        ) from error
     return parse({} if tree is None else tree, str(path))
 
 

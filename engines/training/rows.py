@@ -50,6 +50,20 @@ class Row:
     group: str = ""
     crossed: bool = False
 
+    @property
+    def labels(self) -> set[str]:
+        """Every label that is annotated, of the whole or of one modality."""
+        return {
+            *self.moderation,
+            *self.severity,
+            *(x for said in self.unimodal.values() for x in said.labels),
+        }
+
+
+def counted(number: int, what: str = "row") -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
 
 class RowError(Exception):
     """One row that cannot be read: why, and what mends it."""
@@ -84,10 +98,11 @@ class Journal:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences with their counts: what was left out or chosen, and where the broken rows began."""
-        said = tuple(f"{count} rows: {note}" for note, count in self._notes.items())
+        said = tuple(f"{counted(count)}: {note}" for note, count in self._notes.items())
         if self.broken:
             where, why = self.broken[0]
-            said += (f"{len(self.broken)} broken rows were left out; the first is {where}: {why}",)
+            told = f"{counted(len(self.broken), 'broken row')} {'was' if len(self.broken) == 1 else 'were'}"
+            said += (f"{told} left out; the first is {where}: {why}",)
         return said
 
     def check(self) -> None:
@@ -99,8 +114,13 @@ class Journal:
             lines.append(f"and {len(self.broken) - SHOWN} more")
         raise EngineError(
             "A row cannot be read" if len(self.broken) == 1 else f"{len(self.broken)} rows cannot be read",
-            why="\n  " + "\n  ".join(lines),
-            remedy="; ".join([*self._remedies[:3], "or leave such rows out with --skip-broken"]),
+            why="\n".join(lines),
+            remedy="; ".join(
+                [
+                    *self._remedies[:3],
+                    f"{'or leave' if self._remedies else 'Leave'} such rows out with --skip-broken",
+                ]
+            ),
         )
 
 

@@ -109,7 +109,7 @@ def events(bundle: Bundle) -> list[Example]:
 
 def test_it_is_a_bundle_like_any_other_and_says_that_it_is_not_calibrated(bundle: Bundle):
     assert (bundle.name, bundle.labels.names) == ("mine", ("harassment", "sexual/explicit", "profanity"))
-    assert bundle.manifest["provenance"]["calibrated"] is False
+    assert "calibrated" not in bundle.manifest["provenance"]
     assert not any(fit.calibrated for fit in bundle.calibration.values())
     assert "Not calibrated" in bundle.read("MODEL_CARD.md").decode()
     assert bundle.preprocess.text.channels == ("ids", "ids_2")
@@ -299,6 +299,21 @@ def test_a_map_that_is_not_there_or_not_yaml_is_refused(tmp_path: Path):
     (tmp_path / "map.yaml").write_text("{")
     with pytest.raises(EngineError, match="not YAML"):
         import_bundle(tmp_path / "map.yaml", tmp_path / "out", quiet)
+
+
+def test_a_bundle_without_a_name_gets_that_of_its_folder(place: Path, tmp_path: Path):
+    told = {**MAP, "checkpoints": [{**MAP["checkpoints"][0], "folder": str(place / "mood")}]}
+    del told["name"], told["labels"]
+    (tmp_path / "map.yaml").write_text(yaml.safe_dump(told))
+    made = import_bundle(tmp_path / "map.yaml", tmp_path / "joined", quiet)
+    assert made.name == "joined"
+
+
+def test_a_map_that_is_missing_is_told_without_numbers(tmp_path: Path):
+    with pytest.raises(EngineError, match="No such file or directory") as caught:
+        import_bundle(tmp_path / "map.yaml", tmp_path / "out", quiet)
+    assert "Errno" not in str(caught.value)
+    assert "Name the map's file" in caught.value.remedy
 
 
 def test_nothing_is_written_over(place: Path, tmp_path: Path):

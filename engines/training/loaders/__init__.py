@@ -11,7 +11,7 @@ from engines.training.loaders import clips, jsonl, memes, mvsa, reviews, sentenc
 from engines.training.loaders.options import Options
 from engines.training.rows import Journal, Row
 
-__all__ = ["FORMS", "Form", "Options", "detect", "read"]
+__all__ = ["FORMS", "OWN", "Form", "Options", "detect", "read"]
 
 
 class Form(NamedTuple):
@@ -34,11 +34,19 @@ FORMS: Final[dict[str, Form]] = {
 """Every layout by its name, those that are the surest to recognise first."""
 
 
+OWN: Final = ("jsonl", "sentences")
+"""Layouts in which people name labels themselves; the labels of the others are ours."""
+
+
 def detect(path: Path) -> str:
-    """The name of the layout that a path has; raises EngineError where none is recognised."""
+    """The name of the layout that a path has; raises EngineError where none is recognised, for a
+    table with the columns that were found and the plainest that are wanted.
+    """
     for name, form in FORMS.items():
         if form.sniff(path):
             return name
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        reviews.columns(path)
     raise EngineError(
         "The layout of these labelled events is not recognised", where=str(path),
         why="no loader knows it" if path.exists() else "nothing is there",

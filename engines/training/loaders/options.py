@@ -13,7 +13,8 @@ class Options:
 
     ``lang`` and ``source`` hold for rows that name none; ``mapping`` overrides what a layout's columns are
     called among our labels, where an empty name leaves the column out; ``media`` is the folder of the media
-    where it isn't the file's own; ``encoding`` is that of the text, else it is found by trial.
+    where it isn't the file's own; ``encoding`` is that of the text, else it is found by trial; what rows say
+    of the labels ``without`` (or of ``sentiment``) is not read.
     """
 
     lang: str = ""
@@ -21,3 +22,4 @@ class Options:
     mapping: Mapping[str, str] = field(default_factory=dict)
     media: Path | None = None
     encoding: str = ""
+    without: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ def rows(path: Path, options: Options, journal: Journal) -> Iterator[Row]:
     tables = files(path)
     fitting = [(file, split) for file, split in tables if len(_found(file)) == 2]
     read = [
-        (line, split, *_columns(file))
+        (line, split, *columns(file))
         for file, split in fitting or tables
         for line in lines(file, options, journal)
     ]
@@ -66,7 +66,8 @@ def _found(file: Path) -> tuple[str, ...]:
     return tuple(name for name in (column(names, LABEL), column(names, TEXT)) if name)
 
 
-def _columns(file: Path) -> tuple[str, str]:
+def columns(file: Path) -> tuple[str, str]:
+    """The columns of labels and of texts; raises EngineError that says which columns there are."""
     found, names = _found(file), header(file)
     if len(found) < 2:
         raise EngineError(

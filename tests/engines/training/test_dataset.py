@@ -55,7 +55,7 @@ def test_labels_are_found_in_the_rows_with_the_modalities_they_were_annotated_on
 
 def test_declared_labels_refuse_others_and_guess_what_was_meant(tmp_path):
     path = write(tmp_path, line(moderation={"harasment": 1}))
-    with pytest.raises(EngineError, match=r"line 1: unknown labels harasment; did you mean harassment\?"):
+    with pytest.raises(EngineError, match=r"line 1: unknown label harasment; did you mean harassment\?"):
         load(path, Labels((Label("harassment"), Label("hate"))))
 
 
@@ -77,7 +77,7 @@ def test_of_several_images_the_first_is_used_and_that_is_said(tmp_path):
     picture(tmp_path / "a.png"), picture(tmp_path / "b.png", 3)
     data = load(write(tmp_path, line(images=["b.png", "a.png"])))
     assert data.parts[1][0].content == tmp_path / "b.png"
-    assert data.notes == ("1 rows: several in `image`: the first is used",)
+    assert data.notes == ("1 row: several in `image`: the first is used",)
 
 
 def test_all_broken_rows_are_named_at_once_with_their_remedies(tmp_path):
@@ -124,7 +124,7 @@ def test_where_nothing_is_left_the_first_reason_is_told(tmp_path):
 def test_broken_rows_are_left_out_on_request_and_counted(tmp_path):
     data = load(write(tmp_path, line(), "{", line("b")), skip_broken=True)
     assert len(data.events) == 2
-    assert "1 broken rows were left out" in data.notes[0]
+    assert "1 broken row was left out" in data.notes[0]
 
 
 def test_only_twenty_broken_rows_are_shown(tmp_path):

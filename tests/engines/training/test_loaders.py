@@ -34,6 +34,15 @@ def table(path: Path, *lines: str, encoding: str = "utf-8", end: str = "\n") -> 
     return path
 
 
+@pytest.mark.parametrize("name", ["posts.csv", "posts.tsv"])
+def test_a_table_with_other_columns_is_told_which_it_has_and_which_are_wanted(tmp_path, name):
+    path = table(tmp_path / name, "verdict,message", "1,hello")
+    with pytest.raises(EngineError, match="it has verdict, message") as caught:
+        load(path)
+    assert "label" in caught.value.remedy
+    assert "review" in caught.value.remedy
+
+
 REVIEWS = ("label,review", "1,房间很大，服务也好", '0,"等了两小时,\n饭还是冷的"', "1,下次还来")
 
 
@@ -315,7 +324,7 @@ def test_the_sentences_that_ship_can_be_read():
 
 
 def test_a_layout_that_nobody_knows_is_answered_with_those_there_are(tmp_path):
-    path = table(tmp_path / "a.csv", "x,y", "1,2")
+    path = table(tmp_path / "a.txt", "x,y", "1,2")
     with pytest.raises(EngineError, match="not recognised") as raised:
         load(path)
     assert all(name in str(raised.value) for name in FORMS)

@@ -105,7 +105,7 @@ def test_training_rows_that_stand_in_the_test_set_are_dropped_with_their_parts(t
     left = without(data, test)
     assert texts(left) == {"quite another thing"}
     assert left.events.rows.tolist() == [[0, -1, -1]]
-    assert left.notes == ("1 rows: (nearly) the same stands in the test set: left out",)
+    assert left.notes == ("1 row: (nearly) the same stands in the test set: left out",)
 
 
 def test_a_text_of_the_test_set_over_another_image_may_stay(tmp_path):
@@ -129,7 +129,7 @@ def test_events_with_broken_media_can_be_left_out(tmp_path):
     (folder / "x.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     left = usable(load(folder), ImageSpec(8, 8), AudioSpec(1.0))
     assert texts(left) == {"fine"}
-    assert left.notes == ("1 rows: a medium cannot be decoded: left out",)
+    assert left.notes == ("1 row: a medium cannot be decoded: left out",)
 
 
 def test_everything_that_is_missing_to_learn_from_is_said_at_once(tmp_path):
