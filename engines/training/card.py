@@ -26,13 +26,23 @@ USE: Final = (
     "To put posts in an order for human reviewers, and to act alone only where a label's calibrated `block` "
     "threshold was measured on posts like yours. Never as the only judge of a person."
 )
-FAILURES: Final = (
+SUMS: Final = (
+    "To follow the mood of many posts: counts, shares and trends, on posts like those measured below. Never "
+    "as the only judge of one post or person. It judges no rule: it has no moderation labels."
+)
+"""The intended use of a bundle that tells sentiment alone."""
+_WORDS: Final = (
     "It knows words and patterns, not the world: irony, quotation, context and slang that it never saw "
-    "escape it.",
-    "A post about a breach of a rule is easily taken for one: a warning of scams may score as fraud.",
+    "escape it."
+)
+_ABOUT_RULES: Final = (
+    "A post about a breach of a rule is easily taken for one: a warning of scams may score as fraud."
+)
+_STRANGE: Final = (
     "It is as sure of what it never saw as of what it knows: see the calibration error out of distribution.",
     "Languages other than those measured below are unknown to it.",
 )
+FAILURES: Final = (_WORDS, _ABOUT_RULES, *_STRANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +61,17 @@ class SourceFact:
 class About:
     """What no measurement tells: where the bundle comes from and what it is for.
 
-    ``facts`` are shown as they are (seed, generator version, minutes of training); ``synthetic`` says in a
+    ``facts`` are shown as they are (seed, generator version, what the rows were); ``synthetic`` says in a
     sentence what of each modality was generated, for those that were; ``tables`` are figures that were
-    measured elsewhere, each with its title and a sentence.
+    measured elsewhere, each with its title and a sentence. Without ``failures`` or ``use`` the card has the
+    usual ones of what the bundle judges.
     """
 
     sources: Sequence[SourceFact] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     synthetic: Mapping[str, str] = field(default_factory=dict)
-    failures: Sequence[str] = FAILURES
-    use: str = USE
+    failures: Sequence[str] = ()
+    use: str = ""
     licence: str = "Apache-2.0"
     tables: Sequence[tuple[str, str, Table]] = ()
 
@@ -82,28 +93,33 @@ def card(report: Report, about: About) -> list[Block]:
     """The whole card."""
     out: list[Block] = [Heading(f"{report.bundle} {report.version}: model card", 1)]
     out += _warnings(report, about)
-    out += [Heading("Intended use"), Paragraph(about.use)]
-    out += [Heading("Known failures"), Bullets(list(about.failures))]
+    usual = (USE, FAILURES) if report.moderates else (SUMS, (_WORDS, *_STRANGE))
+    out += [Heading("Intended use"), Paragraph(about.use or usual[0])]
+    out += [Heading("Known failures"), Bullets(list(about.failures or usual[1]))]
     out += _made(report, about)
     out += figures.blocks(report)
     for title, said, table in about.tables:
         out += [Heading(title), Paragraph(said), table]
-    out += [
-        Heading("How to read the figures"),
-        Bullets(
-            [
-                "Intervals are at 95 %: Wilson's for shares, Newcombe's for AUROC. They cover chance among "
-                "rows like these, not the difference between these rows and yours.",
-                "Calibration error: 15 bins of equal mass, on rows that neither training nor calibration "
-                "saw.",
-                "Breaks any rule: events with any label against those where all are 0, by the likeliest one.",
-                "A precision holds for the share of positives among these events, and falls where they are "
-                "rarer.",
-            ]
-        ),
-        Heading("Licence"),
-        Paragraph(about.licence),
+    out += [Heading("How to read the figures"), Bullets(_reading(report))]
+    return [*out, Heading("Licence"), Paragraph(about.licence)]
+
+
+def _reading(report: Report) -> list[str]:
+    """What the figures mean, of those that stand there."""
+    ranked = ", Newcombe's for AUROC" if report.moderates else ""
+    out = [
+        f"Intervals are at 95 %: Wilson's for shares{ranked}. They cover chance among rows like these, not "
+        "the difference between these rows and yours.",
+        "Calibration error: 15 bins of equal mass, on rows that neither training nor calibration saw.",
     ]
+    if any(part.whole.any_rule.both for part in report.splits.values()):
+        out.append(
+            "Breaks any rule: events with any label against those where all are 0, by the likeliest one."
+        )
+    if report.moderates:
+        out.append(
+            "A precision holds for the share of positives among these events, and falls where they are rarer."
+        )
     return out
 
 
@@ -129,7 +145,11 @@ def _warnings(report: Report, about: About) -> list[Block]:
         text = f"**Synthetic: {names}.** What it says about {names} was learnt from generated data only, and "
         out.append(Paragraph(f"{text}has no validity on real ones.", warning=True))
     out += [Paragraph(f"**{name}:** {text}") for name, text in about.synthetic.items()]
-    if not report.calibrated:
+    if report.uncalibrated:
+        names = ", ".join(f"`{name}`" for name in report.uncalibrated)
+        text = f"**Not calibrated: {names}.** Too few labelled events were there to fit them on: such "
+        out.append(Paragraph(f"{text}probabilities are logits in another form.", warning=True))
+    elif not report.calibrated:
         text = f"**Not calibrated for {report.precision}.** Its probabilities are logits in another form."
         out.append(Paragraph(text, warning=True))
     return out
@@ -160,7 +180,8 @@ def _made(report: Report, about: About) -> list[Block]:
             )
             for x in about.sources
         ]
-        out.append(Table(("source", "rows", "used for", "licence", "origin", "SHA-256"), rows))
+        head = ("source", "rows", "used for", "licence", "origin", "SHA-256")
+        out.append(figures.filled(Table(head, rows)))
     if report.notes:
         out += [Heading("Notes", 3), Bullets(list(report.notes))]
     return out

@@ -14,8 +14,8 @@ from engines.engine import FusedEngine
 from engines.errors import EngineError
 from engines.training import intervals, metrics
 from engines.training.align import aligned
-from engines.training.calibrate import run
-from engines.training.dataset import SPLITS, Dataset, Events
+from engines.training.calibrate import counted, run
+from engines.training.dataset import Dataset, Events
 from engines.training.fingerprint import fingerprint
 from engines.training.inputs import Inputs, batches, decode
 from engines.training.invariance import invariance
@@ -49,12 +49,11 @@ def evaluate(
     held = {split: data.events.of(split) for split in splits}
     empty = [split for split, events in held.items() if not len(events)]
     if len(empty) == len(held):
-        there = {name: int((data.events.split == k).sum()) for k, name in enumerate(SPLITS)}
         raise EngineError(
             "There is nothing to measure on",
-            why=f"no event is in the split {' or '.join(empty)}; there are "
-            + ", ".join(f"{count} in {name}" for name, count in there.items()),
-            remedy='Mark held-out events with "split": "test", or leave `split` out and a tenth is taken',
+            why=f"no event is in the split {' or '.join(empty)}; there are {counted(data.events)}",
+            remedy='Mark held-out events with "split": "test", leave `split` out and a tenth is taken, or '
+            "name a split with --split; --split all takes every row as held out",
         )
     inputs = decode(data, engine.preprocess) if inputs is None else inputs
     measured = {split: measure(engine, inputs, events) for split, events in held.items() if len(events)}
@@ -63,7 +62,7 @@ def evaluate(
         info.bundle, info.version, info.digest, info.engine, info.backend, info.precision, info.calibrated,
         info.synthetic, fingerprint(data), measured,
         invariance(engine, inputs, next(events for events in held.values() if len(events))),
-        (*data.notes, *(f"no event is in the split {split}" for split in empty)),
+        (*data.notes, *(f"no event is in the split {split}" for split in empty)), info.uncalibrated,
     )  # fmt: skip
 
 
@@ -177,11 +176,12 @@ def _any_rule(engine: FusedEngine, outputs: Outputs, events: Events, whole: bool
 
 
 def _report(truth: NDArray[Any], chance: NDArray[Any], whole: bool, **more: Any) -> LabelReport:
+    positives = int(truth.sum())
     return LabelReport(
         len(truth),
-        int(truth.sum()),
+        positives,
         _auroc(truth, chance),
-        metrics.average_precision(truth, chance),
+        metrics.average_precision(truth, chance) if positives < len(truth) else float("nan"),
         metrics.calibration_error(truth, chance),
         metrics.brier(truth, chance),
         bins=tuple(metrics.reliability(truth, chance)) if whole else (),

@@ -87,11 +87,12 @@ def _sentiment(whole: Slice) -> list[Block]:
 
 
 def _labels(whole: Slice) -> list[Block]:
-    named = {f"`{name}`": each for name, each in whole.labels.items()} | {ANY: whole.any_rule}
-    known = {name: each for name, each in named.items() if each.rows}
+    known = {f"`{name}`": each for name, each in whole.labels.items() if each.rows}
     if not known:
         told = "No event has a moderation label." if whole.labels else "The bundle has no moderation label."
         return [Paragraph(told)]
+    if whole.any_rule.both:
+        known[ANY] = whole.any_rule
     rows = [
         (
             name, f"{x.rows:,}", f"{x.positives:,}", str(x.auroc), _number(x.auprc), _number(x.ece),
@@ -99,7 +100,7 @@ def _labels(whole: Slice) -> list[Block]:
         )
         for name, x in known.items()
     ]  # fmt: skip
-    out: list[Block] = [Table(_LABELS, rows), *_thresholds(whole)]
+    out: list[Block] = [Table(_LABELS, rows), *_one_class(whole.any_rule), *_thresholds(whole)]
     graded = [f"`{n}` {x.severity_error:.2f}" for n, x in whole.labels.items() if x.severity_error >= 0]
     if graded:
         out.append(Paragraph(f"Severity, mean absolute error in grades of 0…7: {', '.join(graded)}."))
@@ -107,17 +108,33 @@ def _labels(whole: Slice) -> list[Block]:
     return [*out, Charts(pictures)]
 
 
+def _one_class(found: LabelReport) -> list[Block]:
+    """Why nothing stands there of events that break any rule."""
+    if found.both:
+        return []
+    why = "annotated for every label" if not found.rows else "0 for every label"
+    if found.rows and not found.positives:
+        why = "1 for any label"
+    return [Paragraph(f"“Breaks any rule” is left out: no event is {why}.")]
+
+
 def _thresholds(whole: Slice) -> list[Block]:
+    known = {f"`{name}`": each for name, each in whole.labels.items() if each.rows}
     rows = [
-        (f"`{name}`", action, f"{at.threshold:.3f}", f"{at.taken:,}", str(at.precision), str(at.recall))
-        for name, x in whole.labels.items()
+        (name, action, f"{at.threshold:.3f}", f"{at.taken:,}", str(at.precision), str(at.recall))
+        for name, x in known.items()
         for action, at in (("review", x.review), ("block", x.block))
         if at is not None and x.positives
     ]
-    if not rows:
-        return [Paragraph("The calibration found no thresholds for these labels.")]
     head = ("label", "action", "calibrated threshold", "events taken", "precision (95 %)", "recall (95 %)")
-    return [Heading("At the calibrated thresholds", 3), Table(head, rows)]
+    out: list[Block] = [Heading("At the calibrated thresholds", 3), Table(head, rows)] if rows else []
+    without = [name for name, x in known.items() if x.review is None and x.block is None]
+    idle = [name for name, x in known.items() if name not in without and not x.positives]
+    if without:
+        out.append(Paragraph(f"The bundle has no thresholds for {', '.join(without)}."))
+    if idle:
+        out.append(Paragraph(f"No event is positive to show what the thresholds find: {', '.join(idle)}."))
+    return out
 
 
 def _charts(name: str, found: LabelReport) -> list[str]:
@@ -148,7 +165,13 @@ def _table(slices: Mapping[str, Slice]) -> Table:
         )
         for name, x in slices.items()
     ]
-    return Table(_SLICES, rows)
+    return filled(Table(_SLICES, rows))
+
+
+def filled(table: Table) -> Table:
+    """The table without the columns that say nothing in any row."""
+    kept = [k for k in range(len(table.head)) if any(row[k] not in ("", "–") for row in table.rows)]
+    return Table([table.head[k] for k in kept], [[row[k] for k in kept] for row in table.rows])
 
 
 def _number(value: float) -> str:

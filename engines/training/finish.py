@@ -116,7 +116,11 @@ def calibrate_all(folder: Path, data: Dataset, inputs: Inputs, facts: Facts, wat
         outcome = calibrate(seal(folder, facts), data, inputs, folder)
     for note in outcome.notes:
         watch(f"note: {note}")
-    watch(f"calibrated on held-out events at {', '.join(outcome.fits)}")
+    fitted = [precision for precision, each in outcome.fits.items() if each.calibrated]
+    if fitted:
+        watch(f"calibrated on held-out events at {', '.join(fitted)}")
+    else:
+        watch("note: too few events are held out to calibrate on: probabilities mean little")
     return seal(folder, facts)
 
 

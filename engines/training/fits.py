@@ -72,14 +72,13 @@ def kept(
     and for a modality by itself of which ``alone`` tells too little.
     """
     mine = np.array([name not in named for name in labels.names], np.bool_)
-    plain = np.array([1, 1, 0], np.float32)
     few = np.array([others(alone[:, m]) < FEWEST for m in range(3)], np.bool_)
     return replace(
         made,
         temperature=old.temperature if SENTIMENT in named else made.temperature,
         scale=np.where(mine, made.scale, old.scale),
         bias=np.where(mine, made.bias, old.bias),
-        bend=np.where(mine[:, None], made.bend, plain if old.bend is None else old.bend),
+        bend=np.where(mine[:, None], _bend(made), _bend(old)),
         unimodal_temperature=np.where(few, old.unimodal_temperature, made.unimodal_temperature),
     )
 
@@ -139,6 +138,11 @@ def beta(scores: Float32, truth: Integers) -> tuple[float, float, float]:
     strength = pull(len(truth), min(positives, len(truth) - positives)) / PULL
     above, below, shift = _likeliest(rows, truth, start, strength)
     return max(above, _FLATTEST), max(below, _FLATTEST), shift
+
+
+def _bend(made: Calibration) -> Float32:
+    """Float32 [labels, 3], or one for all labels that bends nothing."""
+    return np.array([[1, 1, 0]], np.float32) if made.bend is None else made.bend
 
 
 def _likeliest(

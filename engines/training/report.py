@@ -46,6 +46,11 @@ class LabelReport:
     bins: Bins = ()
     curve: Curve = ()
 
+    @property
+    def both(self) -> bool:
+        """Whether there are rows of either class, as ranking needs."""
+        return 0 < self.positives < self.rows
+
 
 @dataclass(frozen=True, slots=True)
 class SentimentReport:
@@ -133,7 +138,10 @@ class Invariance:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything measured of one bundle on one engine; ``dataset`` is the SHA-256 of the events."""
+    """Everything measured of one bundle on one engine; ``dataset`` is the SHA-256 of the events.
+
+    ``uncalibrated`` names the labels, and "sentiment", that are not calibrated although others are.
+    """
 
     bundle: str
     version: str
@@ -147,6 +155,12 @@ class Report:
     splits: Mapping[str, SplitReport]
     invariance: Invariance
     notes: tuple[str, ...] = field(default=())
+    uncalibrated: tuple[str, ...] = ()
+
+    @property
+    def moderates(self) -> bool:
+        """Whether the bundle has moderation labels at all."""
+        return any(part.whole.labels for part in self.splits.values())
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; NaN stays NaN."""

@@ -1,4 +1,4 @@
-"""What `tidegate bundle` says of labels that were not calibrated, of splits, and of rows that tell nothing."""
+"""What `tidegate bundle` says of labels without calibration, of splits, and of rows that tell nothing."""
 
 from __future__ import annotations
 

@@ -17,9 +17,12 @@ from engines.engine import EngineChoice, FusedEngine
 from engines.errors import EngineError
 from engines.training import card, metrics
 from engines.training.card import About, SourceFact, tables, write_card
+from engines.training.document import markdown
 from engines.training.evaluate import answers, evaluate
+from engines.training.intervals import NONE
 from engines.training.invariance import invariance
 from engines.training.recalibrate import recalibrate
+from engines.training.report import Slice, SplitReport
 from engines.training.thresholds import Goals
 from tests.engines.training.labelled import made
 from tests.tiny_bundle import LABELS
@@ -138,7 +141,7 @@ def test_no_event_at_all_is_refused_with_what_there_is(fitted):
     engine, data, inputs = fitted
     with pytest.raises(EngineError, match="2100 in calibrate, 2100 in test, 0 in ood") as caught:
         evaluate(engine, data, ("ood",), inputs)
-    assert caught.value.remedy
+    assert "--split" in caught.value.remedy
 
 
 def test_the_report_is_json(report):
@@ -228,6 +231,69 @@ def test_a_page_that_grows_too_large_is_refused(report, tmp_path, monkeypatch):
     with pytest.raises(EngineError, match="too large"):
         write_card(tmp_path, report, ABOUT)
     assert not list(tmp_path.iterdir())
+
+
+def with_whole(report, **changes):
+    """The report with another whole of its split `test`."""
+    part = report.splits["test"]
+    return replace(report, splits={"test": replace(part, whole=replace(part.whole, **changes))})
+
+
+def without_labels(part: Slice) -> Slice:
+    return replace(part, labels={}, any_rule=replace(part.any_rule, rows=0, positives=0, auroc=NONE))
+
+
+@pytest.mark.parametrize(("positives", "why"), [(60, "is 0 for every label"), (0, "is 1 for any label")])
+def test_what_breaks_any_rule_is_left_out_where_all_events_are_of_one_class(report, positives, why):
+    found = replace(report.splits["test"].whole.any_rule, rows=60, positives=positives)
+    text = markdown(card.card(with_whole(report, any_rule=found), ABOUT))
+    assert "| breaks any rule |" not in text
+    assert "Breaks any rule: events" not in text
+    assert f"“Breaks any rule” is left out: no event {why}" in text
+
+
+def test_the_average_precision_of_one_class_is_not_defined(fitted):
+    engine, data, inputs = fitted
+    events = data.events.where((data.events.labels[:, 3] == 1) & (data.events.split == 2))
+    few = replace(data, events=events.where(np.arange(len(events)) < 60))
+    found = evaluate(engine, few, ("test",), inputs).splits["test"].whole.labels["spam/ads"]
+    assert found.rows == found.positives
+    assert np.isnan(found.auprc)
+
+
+def test_a_label_without_thresholds_is_told_from_rows_that_cannot_show_them(report):
+    spam = report.splits["test"].whole.labels["spam/ads"]
+    labels = {
+        "one": replace(spam, positives=0),
+        "two": replace(spam, review=None, block=None),
+        "three": replace(spam, rows=0, positives=0),
+    }
+    text = "\n".join(tables(with_whole(report, labels=labels)))
+    assert "No event is positive to show what the thresholds find: `one`." in text
+    assert "The bundle has no thresholds for `two`." in text
+    assert "`three`" not in text
+    assert "At the calibrated thresholds" not in text
+
+
+def test_the_card_names_labels_that_are_not_calibrated(report):
+    text = markdown(card.card(replace(report, calibrated=False, uncalibrated=("hate", "sentiment")), ABOUT))
+    assert "**Not calibrated: `hate`, `sentiment`.**" in text
+    assert "Not calibrated for fp32" not in text
+
+
+def test_the_card_of_sentiment_alone_speaks_of_no_rule(report):
+    part = report.splits["test"]
+    bare = SplitReport(
+        without_labels(part.whole),
+        *({name: without_labels(x) for name, x in parts.items()}
+          for parts in (part.languages, part.patterns, part.sources)),
+    )  # fmt: skip
+    about = About(sources=(SourceFact("posts", "as its owner says", "", rows=3),))
+    text = markdown(card.card(replace(report, splits={"test": bare}), about))
+    for strange in ("scam", "`block`", "AUROC", "breaks any rule", "reaks any rule", "used for", "SHA-256 |"):
+        assert strange not in text
+    assert "To follow the mood of many posts" in text
+    assert "| source | rows | licence |" in text
 
 
 def test_tables_for_the_terminal_are_the_cards(report, cards):
