@@ -19,6 +19,7 @@ from service.cli.bundle_options import (
     read_events,
     threads_option,
     watch,
+    writable,
 )
 from service.cli.console import emit, json_option, progress, say, teach
 from service.errors import ConfigError, Exit
@@ -87,7 +88,7 @@ def synth(out: Path, events: int, seed: int, as_json: bool) -> int:
     "--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="A recipe (YAML); options here override it.",
 )  # fmt: skip
-@click.option("--name", help="The bundle's name.")
+@click.option("--name", help="The bundle's name; else that of OUT.")
 @click.option("--version", help="The bundle's version.")
 @click.option("--text", metavar="small|bag|none|FOLDER", help="The text tower; a folder is a checkpoint's.")
 @click.option("--image", metavar="small|none|FOLDER", help="The image tower.")
@@ -109,12 +110,14 @@ def synth(out: Path, events: int, seed: int, as_json: bool) -> int:
 @threads_option
 @json_option
 def train(
-    data: Path, out: Path, labels_file: Path | None, form: str, lang: str, media: Path | None,
-    skip_broken: bool, config: Path | None, distil_from: str | None, work: Path | None, threads: int,
-    as_json: bool, **told: Any,
+    data: Path, out: Path, labels_file: Path | None, without: tuple[str, ...], form: str, lang: str,
+    media: Path | None, skip_broken: bool, config: Path | None, distil_from: str | None, work: Path | None,
+    threads: int, as_json: bool, **told: Any,
 ) -> int:  # fmt: skip
     """Train and seal a bundle."""
     absent(out)
+    folder = work or out.absolute().with_name(f"{out.absolute().name}.work")
+    writable(folder)
     needs_training()
     recipe = _recipe(config, told)
     from engines.bundle import Bundle
@@ -122,9 +125,12 @@ def train(
     from engines.training.work import Work
 
     teacher = Bundle.load(distil_from) if distil_from else None
-    events = read_events(data, labels_file, form, lang, media, skip_broken)
-    folder = work or out.with_name(f"{out.name}.work")
-    bundle = make(events, recipe, out, Work(folder), watch(), teacher, threads, str(data))
+    events = read_events(data, labels_file, without, form, lang, media, skip_broken)
+    try:
+        bundle = make(events, recipe, out, Work(folder), watch(), teacher, threads, str(data))
+    except KeyboardInterrupt:
+        say("Stopped; the same command goes on where it was.")
+        raise
     if work is None:
         shutil.rmtree(folder, ignore_errors=True)
     made(bundle, out, as_json)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from service.cli.bundle_options import (
+    SPLITS,
     absent,
     bundle_argument,
     data_argument,
@@ -18,6 +19,7 @@ from service.cli.bundle_options import (
     read_events,
     threads_option,
     watch,
+    writable,
 )
 from service.cli.console import emit, json_option, progress, say, table, teach
 from service.errors import ConfigError, Exit
@@ -42,7 +44,7 @@ _engine = click.option(
 @data_argument
 @data_options
 @click.option(
-    "--split", "splits", multiple=True, metavar="NAME",
+    "--split", "splits", multiple=True, type=click.Choice([*SPLITS, "all"]),
     help="Splits to measure on; `all` takes every row as held out. [default: test, ood]",
 )  # fmt: skip
 @_engine
@@ -59,16 +61,23 @@ def evaluate(
     """Print the figures of the card."""
     from engines.bundle import Bundle
     from engines.engine import open_engine
-    from engines.errors import of_data
+    from engines.errors import EngineError, of_data
     from engines.training.card import About, tables, write_card
     from engines.training.evaluate import evaluate as measure
     from engines.training.leaks import only
 
+    if out is not None:
+        writable(out)
     bundle = Bundle.load(source)
-    events = read_events(data, **reading)
+    events = read_events(data, **reading, bundle=bundle)
     if "all" in splits:
         events, splits = only(events, "test"), ("test",)
-    opened = open_engine(bundle, engine, precision, threads, contributions=False, uncalibrated="warn")
+    try:
+        opened = open_engine(bundle, engine, precision, threads, contributions=False, uncalibrated="warn")
+    except EngineError as error:  # its remedy speaks of a daemon's settings
+        raise ConfigError(
+            error.what, where=error.where, why=error.why, remedy="Choose another --engine or --precision"
+        ) from error
     try:
         with of_data(), progress("Measuring", None):
             report = measure(opened, events, splits or ("test", "ood"))
@@ -101,7 +110,10 @@ def evaluate(
 @out_argument
 @data_options
 @click.option("--precision", "precisions", multiple=True, metavar="NAME", help="Only these. [default: all]")
-@click.option("--split", default="calibrate", metavar="NAME", help="`all` takes every row.")
+@click.option(
+    "--split", default="calibrate", show_default=True, type=click.Choice([*SPLITS, "all"]),
+    help="The rows to fit on; `all` takes every one.",
+)  # fmt: skip
 @click.option("--lenient", is_flag=True, help="Leave labels with too few events as they are, with a note.")
 @click.option(
     "--target-precision", type=click.FloatRange(0, 1), help="Of what `block` takes. [default: 0.95]"
@@ -115,14 +127,18 @@ def calibrate(
 ) -> int:  # fmt: skip
     """Calibrate on the engines that serve."""
     absent(out)
+    from engines.bundle import Bundle
     from engines.errors import of_data
     from engines.sessions.choose import HOST_PRECISIONS
+    from engines.training.figures import number
     from engines.training.leaks import only
     from engines.training.recalibrate import recalibrate
     from engines.training.thresholds import Goals
 
-    events = read_events(data, **reading)
-    if split == "all":
+    events = read_events(data, **reading, bundle=Bundle.load(source))
+    if split not in ("calibrate", "all"):
+        events = events.pick(events.events.split == SPLITS.index(split))
+    if split != "calibrate":
         events = only(events, "calibrate")
     own = Goals()
     goals = Goals(
@@ -141,7 +157,7 @@ def calibrate(
         rows = {label for each in outcome.errors.values() for label in each}
         table(
             ("calibration error", *names),
-            [(x, *(f"{outcome.errors[p].get(x, float('nan')):.3f}" for p in names)) for x in sorted(rows)],
+            [(x, *(number(outcome.errors[p][x]) for p in names)) for x in sorted(rows)],
         )
     made(bundle, out, as_json, errors=outcome.errors)
     return Exit.OK

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,15 +20,24 @@ if TYPE_CHECKING:
     from engines.training.watch import Watch
 
 
+SPLITS: Final = ("train", "calibrate", "test", "ood")
+"""`engines.training.dataset.SPLITS`, which would load NumPy for every `--help`."""
+
+
 def data_options(command: Command) -> Command:
-    """How labelled events are read: `--labels`, `--format`, `--lang`, `--media`, `--skip-broken`."""
+    """How labelled events are read: which labels, which layout, where the media lie, what of broken rows."""
     path = click.Path(exists=True, path_type=Path)
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in reversed(
         (
             click.option(
-                "--labels", "labels_file", type=path, metavar="FILE",
+                "--labels", "labels_file", type=file, metavar="FILE",
                 help="labels.yaml: the labels, and what evidence each needs; else one beside the events, "
                 "else what the rows hold.",
+            ),
+            click.option(
+                "--without", multiple=True, metavar="LABEL",
+                help="Leave out what rows say of this label, or of `sentiment`.",
             ),
             click.option(
                 "--format", "form", default="", metavar="NAME",
@@ -63,17 +75,21 @@ def threads_option(command: Command) -> Command:
 
 
 def read_events(
-    data: Path, labels_file: Path | None, form: str, lang: str, media: Path | None, skip_broken: bool
-) -> Dataset:
-    """The labelled events that the options name; raises DataError with rows and remedy."""
+    data: Path, labels_file: Path | None, without: tuple[str, ...], form: str, lang: str, media: Path | None,
+    skip_broken: bool, bundle: Bundle | None = None,
+) -> Dataset:  # fmt: skip
+    """The labelled events that the options name, for ``bundle`` if they are to be held against one; raises
+    DataError with rows and remedy.
+    """
     from engines.errors import of_data
-    from engines.labels import Labels
-    from engines.training.dataset import load
+    from engines.training.dataset import declared, load
     from engines.training.loaders import Options
 
-    labels = Labels.load(labels_file) if labels_file else None
+    options = Options(lang=lang, media=media, without=without)
     with of_data(), progress("Reading events", None):
-        found = load(data, labels, form, Options(lang=lang, media=media), skip_broken)
+        labels = declared(labels_file) if labels_file else None
+        known = None if bundle is None else bundle.labels.names
+        found = load(data, labels, form, options, skip_broken, known, to_learn=bundle is None)
     for note in found.notes:
         say(f"note: {note}")
     return found
@@ -87,12 +103,36 @@ def watch() -> Watch:
 
 
 def absent(out: Path) -> None:
-    """Refuse a folder that exists; raises ConfigError."""
-    if out.exists():
+    """Refuse a folder that exists, or that cannot be made; raises ConfigError."""
+    if os.path.lexists(out):
         raise ConfigError(
             "The output folder exists already", where=str(out), why="nothing is overwritten",
             remedy="Name a new folder, or remove this one",
         )  # fmt: skip
+    writable(out)
+
+
+def writable(out: Path) -> None:
+    """Refuse a folder that cannot be made, or not be written to, before hours of work; raises ConfigError.
+
+    It is tried, and taken back: permission bits tell neither a read-only disk nor what root may do.
+    """
+    missing = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
+    there = next(folder for folder in (out, *out.parents) if folder not in missing)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error) if there.is_dir() else f"{there} is no folder"
+        raise ConfigError(
+            "The output folder cannot be written", where=str(out), why=why,
+            remedy="Name a folder that can be made, where you may write",
+        ) from error  # fmt: skip
+    finally:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def needs_training() -> None:

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from textwrap import dedent
 from typing import Final, NamedTuple
 
 import click
@@ -166,8 +167,8 @@ def complain(error: TidegateError | EngineError) -> None:
     """Write an error as one block on standard error: what, where, why, what next."""
     click.echo(click.style("error: ", fg="red", bold=True) + str(error.what), err=True)
     for name, text in (("where", error.where), ("why", error.why), ("next", error.remedy)):
-        if text:
-            head, *rest = str(text).splitlines()
+        if lines := dedent(str(text)).strip().splitlines():
+            head, *rest = lines
             click.echo(
                 "".join([click.style(f"  {name:<6}", dim=True), head, *(f"\n        {r}" for r in rest)]),
                 err=True,

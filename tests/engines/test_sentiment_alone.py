@@ -174,7 +174,7 @@ def test_reviews_alone_are_enough_to_train_on(place: Path, tmp_path: Path):
 def test_a_declared_empty_list_of_labels_refuses_rows_that_use_one(tmp_path: Path):
     rows = [*reviews(9), {"text": "you fool", "labels": {"sentiment": "negative", "moderation": {"hate": 1}}}]
     path = write(tmp_path / "events.jsonl", rows)
-    with pytest.raises(EngineError, match="unknown labels hate"):
+    with pytest.raises(EngineError, match="unknown label hate"):
         dataset.load(path, Labels(()))
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("onnxscript")
 from engines.batch import Batch, Example
 from engines.bundle import Bundle
 from engines.engine import open_engine
-from service.cli.main import run
+from service.cli.main import INTERRUPTED, run
 from service.errors import Exit
 from tests.labelled import texts, write
 from tests.tiny_checkpoints import save
@@ -118,6 +118,7 @@ def test_a_bag_learns_from_a_bigger_bundle(trained, events, tmp_path, capsys):
     assert run([*verb, "--json"]) == Exit.OK
     assert json.loads(capsys.readouterr().out)["folder"] == str(out)
     made = Bundle.load(out)
+    assert made.name == "edge", "where --name is not given, the folder's"
     assert made.preprocess.text.kind == "bag"
     assert made.manifest["provenance"]["distilled from"].startswith("small 1.0.0@")
 
@@ -166,7 +167,7 @@ def held_out(rows: list) -> list:
     [
         (broken, ("2 rows cannot be read", "line", "--skip-broken")),
         (media, ("nowhere.png", "line")),
-        (unknown, ("unknown labels harasment; did you mean harassment", "labels.yaml")),
+        (unknown, ("unknown label harasment; did you mean harassment", "labels.yaml")),
         (one_class, ("harassment", "one class only")),
         (one_mood, ("sentiment has one class only",)),
         (held_out, ("split `train` is empty",)),
@@ -179,6 +180,29 @@ def test_bad_data_is_named_and_ends_with_65(spoil, told, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert all(word in shown for word in told), shown
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "label"), [(one_class, "harassment"), (one_mood, "sentiment")], ids=["label", "sentiment"]
+)
+def test_what_has_one_class_only_can_be_left_out_as_the_error_says(spoil, label, tmp_path, capsys):
+    path = write(tmp_path / "events.jsonl", spoil(texts(240)))
+    verb = ["bundle", "train", str(path), str(tmp_path / "out"), "--epochs", "1", "--threads", "1"]
+    assert run(verb) == Exit.DATA
+    assert f"leave labels out with --without {label}" in capsys.readouterr().err
+    assert run([*verb, "--without", label]) == Exit.OK
+    made = Bundle.load(tmp_path / "out").labels
+    assert made.names == (() if label == "harassment" else ("harassment",))
+    assert bool(made.sentiment_evidence) == (label != "sentiment")
+
+
+def test_a_train_that_is_interrupted_says_how_it_goes_on(events, tmp_path, capsys, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engines.training.making.make", interrupted)
+    assert run(["bundle", "train", str(events), str(tmp_path / "out")]) == INTERRUPTED
+    assert "Stopped; the same command goes on where it was." in capsys.readouterr().err
 
 
 def test_a_medium_that_cannot_be_decoded_is_named_with_its_row(tmp_path, capsys):
