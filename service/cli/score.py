@@ -50,8 +50,9 @@ def score(
     from service.load import read
     from service.scoring import Failed
 
-    extra = [f"{name}={value}" for name, value in (("bundle", bundle), ("policy", policy)) if value]
-    loaded = read(config, [*overrides, *extra])
+    own = {name: value for name, value in (("bundle", bundle), ("policy", policy)) if value}
+    loaded = read(config, [*overrides, *(f"{name}={value}" for name, value in own.items())])
+    loaded.source.said.update({(name,): f"--{name}" for name in own})
     settings = loaded.settings
     refuse_errors(findings := lint_model(settings, loaded.source))
     for finding in findings:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from engines.preprocess.sniff import sniff
+from service.cli.beside import with_media
 from service.cli.console import say
 from service.errors import DataError
 from service.record import Stored
@@ -52,10 +53,10 @@ def _file(file: IO[bytes], path: Path, largest: int, advance: Callable[[int], No
     opens = head.removeprefix(BOM).lstrip()[:1] == b"{"
     if media_type is None and (suffix in LINES or (suffix != ".txt" and opens)):
         if suffix == ".json" and (whole := _document(file, largest)) is not None:
-            yield _record(str(path), 0, whole, None)
+            yield _record(str(path), 0, with_media(whole, path.parent, largest), None)
             advance(len(whole))
             return
-        yield from _lines(file, str(path), largest, advance)
+        yield from _lines(file, str(path), largest, advance, path.parent)
         return
     if media_type is None and suffix == ".txt":
         media_type = "text/plain"
@@ -76,13 +77,17 @@ def _document(file: IO[bytes], largest: int) -> bytes | None:
     return None if alone or len(first) + len(rest) > largest else first + rest
 
 
-def _lines(file: IO[bytes], name: str, largest: int, advance: Callable[[int], None]) -> Iterator[Stored]:
+def _lines(
+    file: IO[bytes], name: str, largest: int, advance: Callable[[int], None], folder: Path | None = None
+) -> Iterator[Stored]:
+    """Each line; media by path are read from beside a file, never for standard input."""
     number = 0
     while line := file.readline(largest + 1):
         advance(len(line))
         cut = not line.endswith(b"\n") and len(line) > largest
         if line.strip():
-            yield _record(name, number, line if cut else line.rstrip(b"\r\n"), None)
+            whole = line if cut else line.rstrip(b"\r\n")
+            yield _record(name, number, whole if folder is None else with_media(whole, folder, largest), None)
         while cut:
             rest = file.readline(1 << 20)
             advance(len(rest))

@@ -16,6 +16,7 @@ _SUPPORTED: Final = frozenset(MEDIA_TYPES) | {
     "audio/opus", "audio/vorbis", "application/ogg", "audio/mp3", "audio/mpeg3", "audio/x-mpeg",
 }  # fmt: skip
 """What a producer may call the types that are read; no claim at all is one of them."""
+_REMEDY: Final = 'write {"bytes": "<base64>"}, or for `tidegate score` a path under the file\'s folder'
 _URLSAFE: Final = str.maketrans("-_", "+/", " \t\r\n")
 
 
@@ -29,7 +30,7 @@ def given_media(model: MediaModel, field: Modality, limits: Limits) -> Media:
             return Media(field, claim, None, fault=_fault("undecodable", "bytes are not base64"))
     if model.url is not None:
         return Media(field, claim, None, fault=_fault("url_not_allowed", "media by url is off"))
-    raise RecordError("invalid", "invalid_event", f"{field}: neither bytes nor url")
+    raise RecordError("invalid", "invalid_event", f"{field}: neither bytes nor url; {_REMEDY}")
 
 
 def raw_media(data: bytes, claim: str, modality: Modality, limits: Limits) -> Media:

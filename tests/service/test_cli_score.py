@@ -144,3 +144,39 @@ def test_standard_output_is_a_stream(tiny):
         running.stdin.close()
         assert len(running.stdout.read().splitlines()) == 599
     assert running.returncode == 0
+
+
+def by_path(name):
+    """An event that names its image by path."""
+    return json.dumps({"id": "e", "text": "see", "image": {"path": name}}).encode() + b"\n"
+
+
+def test_media_by_path_are_read_from_beside_the_file(score, tmp_path):
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.png").write_bytes(png())
+    (tmp_path / "events.jsonl").write_bytes(by_path("media/a.png"))
+    code, lines, _ = score(tmp_path / "events.jsonl")
+    assert code == Exit.OK
+    assert {item["modality"]: item["status"] for item in lines[0]["inputs"]}["image"] == "scored"
+
+
+@pytest.mark.parametrize("name", ["../a.png", "nowhere.png", "x" * 300, "a\0b"])
+def test_a_path_that_leads_nowhere_or_out_of_the_folder_is_refused_with_a_remedy(score, tmp_path, name):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "events.jsonl").write_bytes(by_path(name))
+    code, lines, _ = score(tmp_path / "in" / "events.jsonl")
+    assert code == Exit.DATA
+    assert "under the file's folder" in lines[0]["detail"]
+
+
+def test_media_by_path_from_a_pipe_are_refused(score):
+    code, _, _ = score(stdin=by_path("LICENSE"))
+    assert code == Exit.DATA
+
+
+def test_a_bundle_that_is_not_there_is_reported_as_the_option_that_named_it(score):
+    code, _, said = score("--bundle", "joined", stdin=post("one"))
+    assert code == Exit.CONFIG
+    assert "--bundle" in said
+    assert "--set" not in said
