@@ -14,7 +14,7 @@ from rich.table import Table as Drawn
 from engines.training.text.rows import LABELS
 from tests.peers.figures import Figure, Figures
 from tests.peers.functional import SUITES, Case, Passed
-from tests.peers.pairs import Pair
+from tests.peers.pairs import SAME, Pair
 
 LANGUAGES: Final = {"en": "English", "zh": "Chinese"}
 WANTED: Final = {"en": (".88", ".88", ".95", ".95"), "zh": (".88", ".88", ".90", ".92")}
@@ -118,10 +118,15 @@ def _labels(results: Results, lang: str) -> Section:
 def _pairs(results: Results) -> Section:
     kinds = list(dict.fromkeys(pair.kind for pairs in results.pairs.values() for pair in pairs))
     found = [(passed, results.pairs[lang]) for (_, lang), passed in results.passed.items()]
-    rows = [[kind, *(_share(passed, pairs, kind) for passed, pairs in found)] for kind in kinds]
-    total = ["**all**", *(_total(passed) for passed in results.passed.values())]
-    header = ["", *(f"{name}, {LANGUAGES[lang]}" for name, lang in results.passed)]
-    count = sum(map(len, results.pairs.values()))
+    every = [pair for pairs in results.pairs.values() for pair in pairs]
+    rows = [
+        [kind, *(_share(passed, pairs, kind) for passed, pairs in found),
+         _chance([pair for pair in every if pair.kind == kind])]
+        for kind in kinds
+    ]  # fmt: skip
+    total = ["**all**", *(_total(passed) for passed in results.passed.values()), _chance(every)]
+    header = ["", *(f"{name}, {LANGUAGES[lang]}" for name, lang in results.passed), "by chance"]
+    count = len(every)
     return Section(f"{count} minimal pairs", header, [*rows, total])
 
 
@@ -150,6 +155,11 @@ def _share(passed: NDArray[Any], pairs: Sequence[Pair], kind: str) -> str:
     own = passed[[pair.kind == kind for pair in pairs]]
     own = own[~np.isnan(own)]
     return f"{own.sum():.0f} / {len(own)}" if len(own) else "–"
+
+
+def _chance(pairs: Sequence[Pair]) -> str:
+    """What answers that know nothing get: half of what must differ, all that must stay the same."""
+    return f"{np.mean([1.0 if pair.holds == SAME else 0.5 for pair in pairs]):.0%}"
 
 
 def _total(passed: NDArray[Any]) -> str:

