@@ -77,18 +77,18 @@ def smallest(sets: Iterable[frozenset[str]]) -> Evidence:
     return tuple(sorted(least, key=lambda s: sorted(map(MODALITIES.index, s))))
 
 
-def divide(rows: Sequence[Row], journal: Journal) -> None:
+def divide(rows: Sequence[Row], journal: Journal, to_learn: bool = True) -> None:
     """Give rows without a split one: 80 % train, 10 % calibrate, 10 % test, by a digest of their group.
 
     Where files name splits but none to calibrate or to test on, one in ten of the groups that are trained on
-    is set aside for it.
+    is set aside for it, if the rows are ``to_learn`` from: what was trained on before is never held out.
     """
     named = {row.split for row in rows if row.split}
     for row in rows:
         if not row.split:
             row.split = ("test", "calibrate")[_place(row)] if _place(row) < 2 else "train"
     for place, name in enumerate(("test", "calibrate")):
-        if "train" in named and name not in {row.split for row in rows}:
+        if to_learn and "train" in named and name not in {row.split for row in rows}:
             for row in rows:
                 if row.split == "train" and _place(row) == place:
                     row.split = name

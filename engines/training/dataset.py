@@ -106,13 +106,15 @@ def load(
     options: Options | None = None,
     skip_broken: bool = False,
     known: Collection[str] | None = None,
+    to_learn: bool = True,
 ) -> Dataset:
     """Read labelled events: a folder or file in any layout of `engines.training.loaders.FORMS`.
 
     The labels are ``labels``, else those of a labels.yaml beside the file, else what the rows hold. Rows
     without a split are divided 80/10/10 by their group. ``known`` are the labels of the bundle that the
-    events are for: where none are declared, a row of people's own layouts with another is broken. Raises
-    EngineError with the first broken rows, which ``skip_broken`` leaves out instead.
+    events are for: where none are declared, a row of people's own layouts with another is broken. Splits that
+    files name are taken as they are, unless the events are ``to_learn`` from (`engines.training.building.
+    divide`). Raises EngineError with the first broken rows, which ``skip_broken`` leaves out instead.
     """
     options, journal = options or Options(), Journal()
     beside = (path if path.is_dir() else path.parent) / "labels.yaml"
@@ -138,7 +140,7 @@ def load(
         journal.check()
     if not rows:
         raise building.nothing(str(path), journal.notes)
-    return made(rows, labels, journal)
+    return made(rows, labels, journal, to_learn)
 
 
 def declared(path: Path) -> Labels:
@@ -154,13 +156,15 @@ def declared(path: Path) -> Labels:
         raise EngineError("The labels cannot be read", where=str(path), why=str(error.strerror)) from error
 
 
-def made(rows: Sequence[Row], labels: Labels | None = None, journal: Journal | None = None) -> Dataset:
+def made(
+    rows: Sequence[Row], labels: Labels | None = None, journal: Journal | None = None, to_learn: bool = True
+) -> Dataset:
     """The data set of rows; ``labels`` in the place of what they hold. Names groups, which near-duplicates
     share, and the splits that are missing.
     """
     journal = journal or Journal()
     name_groups(rows, _near(rows))
-    building.divide(rows, journal)
+    building.divide(rows, journal, to_learn)
     parts, places = building.parts_of(rows, labels)
     labels = building.found(rows) if labels is None else labels
     names = labels.names

@@ -73,13 +73,13 @@ def _sentiment(whole: Slice) -> list[Block]:
     felt = whole.sentiment
     if not felt.rows:
         return [Paragraph("No event has a sentiment.")]
-    recalls = ", ".join(f"{n} {_number(r)}" for n, r in zip(SENTIMENTS, felt.recalls, strict=True))
+    recalls = ", ".join(f"{n} {number(r)}" for n, r in zip(SENTIMENTS, felt.recalls, strict=True))
     said = (
         f"**Sentiment**, {felt.rows:,} events: macro recall {felt.macro_recall} ({recalls}), "
-        f"calibration error {_number(felt.ece)}, Brier {_number(felt.brier)}"
+        f"calibration error {number(felt.ece)}, Brier {number(felt.brier)}"
     )
     if felt.graded:
-        said += f", mean absolute error of polarity {_number(felt.polarity_error)} on {felt.graded:,} events"
+        said += f", mean absolute error of polarity {number(felt.polarity_error)} on {felt.graded:,} events"
     pictures = [charts.confusion(felt.confusion, SENTIMENTS, "sentiment: truth → answer")]
     if felt.bins:
         pictures.append(charts.reliability(felt.bins, "sentiment, likeliest class"))
@@ -95,8 +95,8 @@ def _labels(whole: Slice) -> list[Block]:
         known[ANY] = whole.any_rule
     rows = [
         (
-            name, f"{x.rows:,}", f"{x.positives:,}", str(x.auroc), _number(x.auprc), _number(x.ece),
-            _number(x.brier),
+            name, f"{x.rows:,}", f"{x.positives:,}", str(x.auroc), number(x.auprc), number(x.ece),
+            number(x.brier),
         )
         for name, x in known.items()
     ]  # fmt: skip
@@ -158,10 +158,10 @@ def _table(slices: Mapping[str, Slice]) -> Table:
             name,
             f"{x.events:,}",
             str(x.sentiment.macro_recall),
-            _number(x.sentiment.ece),
+            number(x.sentiment.ece),
             str(x.any_rule.auroc),
-            _number(x.mean_auroc),
-            _number(x.worst_ece),
+            number(x.mean_auroc),
+            number(x.worst_ece),
         )
         for name, x in slices.items()
     ]
@@ -174,5 +174,6 @@ def filled(table: Table) -> Table:
     return Table([table.head[k] for k in kept], [[row[k] for k in kept] for row in table.rows])
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits; a dash for NaN."""
     return "–" if value != value else f"{value:.3f}"  # NaN is not itself

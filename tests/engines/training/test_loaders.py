@@ -123,6 +123,9 @@ def test_a_split_that_no_file_has_is_taken_from_train_and_that_is_said(tmp_path)
     assert 5 < len(data.events.of("calibrate")) < 45
     assert texts(data)[-1] == "held out" or len(data.events.of("test")) == 1
     assert any("taken from `train`" in note for note in data.notes)
+    told = load(tmp_path, to_learn=False)
+    assert len(told.events.of("train")) == 200, "what was trained on is never held out to measure on"
+    assert told.notes == ()
 
 
 JIGSAW = "id,comment_text,toxic,severe_toxic,obscene,threat,insult,identity_hate"
