@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,7 @@ def make(
     """Train on ``data`` and seal a bundle in the new folder ``out``; goes on where an earlier run with the
     same ``kept`` was cut. Raises DataError where the data cannot teach, EngineError for anything else.
     """
-    watch, start = watch or Watch(), time.monotonic()
+    watch = watch or Watch()
     if threads:
         torch.set_num_threads(threads)
     if not recipe.name:
@@ -57,7 +55,7 @@ def make(
         stages.tokens(here, m, net, key, columns[m], kept, watch) for m, (net, key) in enumerate(nets)
     )
     head = stages.head(here, nets, (text, image, audio), columns, known, told, kept, watch)
-    facts = facts_of(here, teacher, {"training": f"{(time.monotonic() - start) / 60:.1f} minutes"})
+    facts = facts_of(here, teacher)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "bundle"
         graphs = [*((net.tower, key) for net, key in nets), head]
@@ -69,7 +67,7 @@ def make(
     return Bundle.load(out)
 
 
-def facts_of(here: Ground, teacher: Bundle | None, more: Mapping[str, Any]) -> Facts:
+def facts_of(here: Ground, teacher: Bundle | None) -> Facts:
     """What the bundle says of how it was made."""
     recipe, data = here.recipe, here.data
     sources = sorted(set(data.events.source.tolist()) - {""})
@@ -81,7 +79,6 @@ def facts_of(here: Ground, teacher: Bundle | None, more: Mapping[str, Any]) -> F
         "learnt": list(here.learnt),
         "notes": list(data.notes),
         "torch": torch.__version__,
-        **more,
     }
     if teacher is not None:
         provenance["distilled from"] = f"{teacher.name} {teacher.version}@{teacher.digest}"
