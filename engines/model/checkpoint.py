@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,21 +62,18 @@ class Checkpoint:
         return found
 
     def _load(self, name: str, part: str, spared: tuple[str, ...]) -> nn.Module:
-        told = transformers.utils.logging.get_verbosity()
-        transformers.utils.logging.set_verbosity_error()
         try:
-            model, found = getattr(transformers, name).from_pretrained(
-                self.folder,
-                local_files_only=True,
-                use_safetensors=True,
-                attn_implementation="eager",
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
+            with quiet():
+                model, found = getattr(transformers, name).from_pretrained(
+                    self.folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    attn_implementation="eager",
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                )
         except Exception as error:  # what a foreign file makes the library raise is the library's choice
             raise self._bad(f"transformers cannot load it: {_short(error)}", "Save it again") from error
-        finally:
-            transformers.utils.logging.set_verbosity(told)
         missing = [
             key
             for key in found["missing_keys"]
@@ -89,6 +89,23 @@ class Checkpoint:
 
     def _bad(self, why: str, remedy: str) -> EngineError:
         return bad_checkpoint(self.folder, why, remedy)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars, no advice to who writes code: what matters of a checkpoint is told by our own errors."""
+    logs = transformers.utils.logging
+    told, barred = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logs.set_verbosity(told)
+        if barred:
+            logs.enable_progress_bar()
 
 
 def open_checkpoint(folder: Path, modality: str | None = None) -> Checkpoint:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engines.errors import EngineError
 from engines.model.bodies import AudioInput, Body, ImageInput, SpeechEncoder, TextInput
-from engines.model.checkpoint import Checkpoint, open_checkpoint
+from engines.model.checkpoint import Checkpoint, open_checkpoint, quiet
 from engines.model.parts import Resampler, Shapes, padding_bias
 from engines.model.preparation import clap_mel, kaldi_mel, pixels_of, whisper_mel
 
@@ -137,7 +137,8 @@ def _adapted(model: Any, lora: Lora) -> Any:
     targets = r".*feed_forward.*dense" if model.config.model_type == "wavlm" else "all-linear"
     try:
         config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets)
-        return get_peft_model(model, config)
+        with quiet():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise EngineError(
             "LoRA cannot be used",

@@ -285,3 +285,11 @@ def test_a_checkpoint_of_another_modality_is_refused(tmp_path: Path):
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(EngineError, match="no such folder"):
         open_checkpoint(tmp_path / "nowhere")
+
+
+def test_loading_a_checkpoint_writes_nothing_to_the_terminal(tmp_path, capfd):
+    folder = save("bert", tmp_path / "tiny")
+    capfd.readouterr()
+    open_checkpoint(folder).encoder()
+    assert capfd.readouterr() == ("", "")
+    assert transformers.utils.logging.is_progress_bar_enabled()
