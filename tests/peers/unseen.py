@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from engines.errors import EngineError
 from engines.preprocess.normalise import normalise
 from engines.training import metrics
+from engines.training.release.bundles import LONGEST
 from engines.training.text import learn
 from engines.training.text.fit import Judged, padded
 from engines.training.text.learn import CHINESE, ENGLISH, Reader
@@ -206,7 +207,7 @@ def encoder(net: Judged, tokenizer: Tokenizer, lang: str) -> Scorer:
 
     def ask(texts: Sequence[str]) -> Answers:
         found = tokenizer.encode_batch([normalise(text) for text in texts])
-        ids = [np.array(one.ids[: learn.LONGEST], np.int32) for one in found]
+        ids = [np.array(one.ids[:LONGEST], np.int32) for one in found]
         order = np.argsort([len(one) for one in ids], kind="stable")
         logits = np.zeros((len(ids), 3 + len(LABELS)), np.float32)
         with torch.inference_mode():
