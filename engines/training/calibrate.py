@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import calibration, golden
-from engines.batch import Float32
+from engines.batch import MODALITIES, Float32
 from engines.bundle import Bundle
 from engines.calibration import Calibration, Fitted
 from engines.engine import FusedEngine, open_engine
 from engines.errors import EngineError
 from engines.head import Logits
-from engines.labels import Labels
+from engines.labels import Labels, enough
 from engines.sessions.choose import HOST_PRECISIONS, PRECISIONS, able
 from engines.thresholds import Thresholds
 from engines.training import metrics
 from engines.training.align import aligned
 from engines.training.dataset import SPLITS, Dataset, Events
 from engines.training.fingerprint import fingerprint
-from engines.training.fits import fit, kept, pick
+from engines.training.fits import Held, fit, held, pick
 from engines.training.inputs import Inputs, batches
 from engines.training.taxonomy import UNKNOWN
 from engines.training.thin import SENTIMENT, evaluated, refuse, thin
@@ -78,19 +78,28 @@ def calibrate(
     fits: dict[str, Calibration] = {}
     errors: dict[str, Mapping[str, float]] = {}
     missing: list[str] = []
+    stays: list[Held] = []
     for precision in precisions:
+        if lost := _lost(bundle, precision, few):
+            missing.append(
+                f"precision {precision}: nothing is calibrated there, and too few events tell of "
+                f"{', '.join(lost)}, so left out"
+            )
+            continue
         backends = _here(bundle, precision)
         logits = _logits(bundle, backends, precision, inputs, events, threads, missing)
         if logits is None:
             continue
         engine, agrees = backends[0], _agreement(bundle, backends, precision, inputs, events, logits, threads)
-        unseen = held_out(bundle.labels, logits, events, says)
+        old = _before(bundle, precision)
+        stays.append(held(old, bundle.labels, events, few))
+        unseen = held_out(bundle.labels, logits, events, says, stays[-1])
         made = replace(
-            fit(bundle.labels, logits, events, says),
+            fit(bundle.labels, logits, events, says, stays[-1]),
             thresholds=_thresholds(bundle.labels, unseen, events, goals or Goals()),
             fitted=Fitted(engine, digest, len(events), agrees),
         )
-        fits[precision] = _spared(bundle, precision, made, few, says)
+        fits[precision] = _spared(bundle.labels, old, made, few)
         errors[precision] = _errors(bundle.labels, unseen, events, few)
     if not fits:
         raise EngineError(
@@ -102,7 +111,9 @@ def calibrate(
     # What cannot run here, or was not asked for, keeps the fit that it has: its graphs are the same.
     before = {p: old for p, old in bundle.calibration.items() if p not in precisions or not _here(bundle, p)}
     calibration.dump(folder / "calibration.json", before | fits)
-    return Outcome(fits, errors, (*data.notes[given:], *_told(few, fits), *missing))
+    return Outcome(
+        fits, errors, (*data.notes[given:], *_told(few, fits), *_stayed(bundle.labels, stays, few), *missing)
+    )
 
 
 def nothing(events: Events) -> EngineError:
@@ -139,14 +150,16 @@ def run(engine: FusedEngine, inputs: Inputs, events: Events, shown: int = 7) -> 
 
 
 def held_out(
-    labels: Labels, logits: Logits, events: Events, says: NDArray[np.int64]
+    labels: Labels, logits: Logits, events: Events, says: NDArray[np.int64], left: Held | None = None
 ) -> tuple[Float32, Float32]:
-    """Probabilities [n, 3] and [n, labels] of every event by a fit on other groups of events than its own."""
+    """Probabilities [n, 3] and [n, labels] of every event by a fit on other groups of events than its own,
+    but for what is ``left``.
+    """
     own = folds(events)
     sentiment, moderation = np.zeros_like(logits.sentiment), np.zeros_like(logits.moderation)
     for k in range(FOLDS):
         rest, here = own != k, own == k
-        made = fit(labels, pick(logits, rest), events.where(rest), says[rest])
+        made = fit(labels, pick(logits, rest), events.where(rest), says[rest], left)
         presence = events.presence[here]
         sentiment[here] = made.sentiment(logits.sentiment[here], presence)
         moderation[here] = made.moderation(logits.moderation[here], presence)
@@ -160,14 +173,25 @@ def folds(events: Events) -> NDArray[np.int64]:
     return np.array([zlib.crc32(name.encode()) % FOLDS for name in names], np.int64)
 
 
-def _spared(
-    bundle: Bundle, precision: str, made: Calibration, few: Mapping[str, str], says: NDArray[np.int64]
-) -> Calibration:
-    """``made``, with what is too ``few`` as the bundle has it, which also says what was never calibrated."""
-    every = tuple(evaluated(bundle.labels))
+def _lost(bundle: Bundle, precision: str, few: Container[str]) -> list[str]:
+    """What is too ``few`` to be calibrated at a precision without a fit, though it is at another one."""
+    own = bundle.calibration.get(precision)
+    if own is not None and own.calibrated:
+        return []
+    others = [fit for fit in bundle.calibration.values() if fit.calibrated]
+    names = [name for name in evaluated(bundle.labels) if name in few]
+    return [name for name in names if any(name not in fit.uncalibrated for fit in others)]
+
+
+def _before(bundle: Bundle, precision: str) -> Calibration:
+    """What the bundle has for a precision, which also says what was never calibrated."""
     old, known = calibration.serving(bundle.calibration, precision, "warn")
-    if not known:
-        old = replace(old, uncalibrated=every)
+    return old if known else replace(old, uncalibrated=tuple(evaluated(bundle.labels)))
+
+
+def _spared(labels: Labels, old: Calibration, made: Calibration, few: Mapping[str, str]) -> Calibration:
+    """``made``, with what ``old`` says of labels that are too ``few``: thresholds, and which have no fit."""
+    every = tuple(evaluated(labels))
     raw = tuple(name for name in every if name in few and name in old.uncalibrated)
     own = {name: at for name, at in old.thresholds.items() if name in few and name not in raw}
     for name, at in made.thresholds.items():
@@ -176,8 +200,8 @@ def _spared(
         elif name in raw:
             own[name] = replace(at, review=None, block=None, recall=None, precision=None, why=few[name])
     return replace(
-        kept(made, old, bundle.labels, few, says),
-        thresholds={name: own[name] for name in bundle.labels.names if name in own},
+        made,
+        thresholds={name: own[name] for name in labels.names if name in own},
         fitted=made.fitted if len(few) < len(every) else old.fitted,
         calibrated=len(raw) < len(every),
         uncalibrated=raw,
@@ -193,6 +217,32 @@ def _told(few: Mapping[str, str], fits: Mapping[str, Calibration]) -> Iterator[s
         else:
             then = "its calibration stays as it was" + (f", none at {', '.join(without)}" if without else "")
         yield f"{name}: {why}; {then}"
+
+
+def _stayed(labels: Labels, stays: Sequence[Held], few: Container[str]) -> Iterator[str]:
+    """Of what else was fitted, the presence patterns with too few events, a sentence for each set of them."""
+    sets: dict[tuple[str, ...], list[str]] = {}
+    for name in evaluated(labels):
+        if name in few:
+            continue
+        if name == SENTIMENT:
+            left, can = (
+                [each.sentiment for each in stays],
+                np.array([enough(labels.sentiment_evidence, p) for p in range(8)]),
+            )
+        else:
+            k = labels.names.index(name)
+            left = [each.labels[:, k] for each in stays]
+            can = labels.evaluable(np.arange(8, dtype=np.uint8))[:, k]
+        where = np.flatnonzero(np.any([can & each for each in left], axis=0)) if left else ()
+        sets.setdefault(tuple(_pattern(int(pattern)) for pattern in where), []).append(name)
+    for patterns, names in sets.items():
+        if patterns:
+            yield f"{', '.join(names)}: too few events of {', '.join(patterns)}; calibration stays as it was"
+
+
+def _pattern(presence: int) -> str:
+    return "+".join(name for m, name in enumerate(MODALITIES) if presence >> m & 1)
 
 
 def _logits(

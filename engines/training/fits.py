@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,29 @@ _FLATTEST: Final = 0.05
 Integers = NDArray[np.integer[Any]]
 
 
-def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]) -> Calibration:
+class Held(NamedTuple):
+    """What a fit leaves as ``old`` has it, bool: ``sentiment`` [8] and ``labels`` [8, labels] by presence
+    pattern, and ``bends`` [labels], which all patterns share; `held` works it out.
+    """
+
+    old: Calibration
+    sentiment: NDArray[np.bool_]
+    labels: NDArray[np.bool_]
+    bends: NDArray[np.bool_]
+
+
+def fit(
+    labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64], left: Held | None = None
+) -> Calibration:
     """The calibration that makes what is annotated likeliest; ``logits`` one row an event.
 
-    ``alone`` int64 [events, 3]: what each modality says by itself, `UNKNOWN` where nobody knows.
+    ``alone`` int64 [events, 3]: what each modality says by itself, `UNKNOWN` where nobody knows; what is
+    ``left`` is not fitted anew.
     """
     presence = events.presence
-    bend = np.tile(np.array([1, 1, 0], np.float32), (len(labels), 1))
-    out = replace(Calibration.identity(len(labels)), calibrated=True, bend=bend)
+    out = Calibration.identity(len(labels))
+    bend = _bends(out, len(labels))
+    out = replace(out, calibrated=True, bend=bend)
     whole = temperature(logits.sentiment, events.sentiment, 0.0, PULL)
     for pattern in range(8):
         here = (presence == pattern) & (events.sentiment != UNKNOWN)
@@ -52,35 +67,38 @@ def fit(labels: Labels, logits: Logits, events: Events, alone: NDArray[np.int64]
     for k in range(len(labels)):
         known = (events.labels[:, k] != UNKNOWN) & can[:, k]
         scores, truth = logits.moderation[:, k], events.labels[:, k]
-        start = platt(scores[known], truth[known], (1.0, 0.0), 1.0)
+        given = None if left is None or not left.bends[k] else _bends(left.old, len(labels))[k]
+        start = platt(scores[known], truth[known], (1.0, 0.0), 1.0, given)
         for pattern in range(8):
             here = known & (presence == pattern)
             positives = int(truth[here].sum())
             strength = pull(int(here.sum()), min(positives, int(here.sum()) - positives))
-            out.scale[pattern, k], out.bias[pattern, k] = platt(scores[here], truth[here], start, strength)
+            out.scale[pattern, k], out.bias[pattern, k] = platt(
+                scores[here], truth[here], start, strength, given
+            )
         scaled = out.scale[presence, k] * scores + out.bias[presence, k]
-        bend[k] = beta(scaled[known], truth[known])
+        bend[k] = beta(scaled[known], truth[known]) if given is None else given
     for m in range(3):
         out.unimodal_temperature[m] = np.exp(temperature(logits.unimodal[:, m], alone[:, m], 0.0, PULL))
-    return out
+    return out if left is None else _kept(out, left, alone)
 
 
-def kept(
-    made: Calibration, old: Calibration, labels: Labels, named: Container[str], alone: NDArray[np.int64]
-) -> Calibration:
-    """``made``, but ``old`` for what is ``named``: labels, with every pattern and their bend, and sentiment;
-    and for a modality by itself of which ``alone`` tells too little.
+def held(old: Calibration, labels: Labels, events: Events, named: Container[str]) -> Held:
+    """``old`` for what is ``named``: labels, with every pattern, and sentiment; and for the presence
+    patterns, of what ``old`` calibrates, with fewer than `FEWEST` rows that are not of the commonest answer.
+
+    A label of which any pattern stays keeps its bend, lest that pattern's probabilities change.
     """
-    mine = np.array([name not in named for name in labels.names], np.bool_)
-    few = np.array([others(alone[:, m]) < FEWEST for m in range(3)], np.bool_)
-    return replace(
-        made,
-        temperature=old.temperature if SENTIMENT in named else made.temperature,
-        scale=np.where(mine, made.scale, old.scale),
-        bias=np.where(mine, made.bias, old.bias),
-        bend=np.where(mine[:, None], _bend(made), _bend(old)),
-        unimodal_temperature=np.where(few, old.unimodal_temperature, made.unimodal_temperature),
-    )
+    sentiment, sure = np.zeros(8, np.bool_), np.zeros((8, len(labels)), np.bool_)
+    can = labels.evaluable(np.arange(8, dtype=np.uint8))
+    for pattern in range(8):
+        here = events.presence == pattern
+        few = others(events.sentiment[here]) < FEWEST
+        sentiment[pattern] = SENTIMENT in named or (few and SENTIMENT not in old.uncalibrated)
+        for k, name in enumerate(labels.names):
+            few = bool(can[pattern, k]) and others(events.labels[here, k]) < FEWEST
+            sure[pattern, k] = name in named or (few and name not in old.uncalibrated)
+    return Held(old, sentiment, sure, np.asarray(sure.any(axis=0)))
 
 
 def pull(rows: int, fewest: int) -> float:
@@ -115,13 +133,19 @@ def temperature(logits: Float32, truth: Integers, start: float, strength: float)
 
 
 def platt(
-    scores: Float32, truth: Integers, start: tuple[float, float], strength: float
+    scores: Float32,
+    truth: Integers,
+    start: tuple[float, float],
+    strength: float,
+    bend: Float32 | None = None,
 ) -> tuple[float, float]:
-    """Scale and bias, drawn to ``start``, which they are where one class is missing."""
+    """Scale and bias, drawn to ``start``, which they are where one class is missing; ``bend`` [3] is what
+    bends the scaled logits afterwards, if that is known.
+    """
     if len(truth) == 0 or truth.min() == truth.max():
         return start
     rows = np.stack([scores.astype(np.float64), np.ones(len(scores))], axis=1)
-    scale, bias = _likeliest(rows, truth, start, strength)
+    scale, bias = _likeliest(rows, truth, start, strength, bend)
     return max(scale, _FLATTEST), bias
 
 
@@ -140,21 +164,44 @@ def beta(scores: Float32, truth: Integers) -> tuple[float, float, float]:
     return max(above, _FLATTEST), max(below, _FLATTEST), shift
 
 
-def _bend(made: Calibration) -> Float32:
-    """Float32 [labels, 3], or one for all labels that bends nothing."""
-    return np.array([[1, 1, 0]], np.float32) if made.bend is None else made.bend
+def _kept(made: Calibration, left: Held, alone: NDArray[np.int64]) -> Calibration:
+    """``made``, with what was ``left``; and a modality by itself where ``alone`` tells too little of it."""
+    few = np.array([others(alone[:, m]) < FEWEST for m in range(3)], np.bool_)
+    return replace(
+        made,
+        temperature=np.where(left.sentiment, left.old.temperature, made.temperature),
+        scale=np.where(left.labels, left.old.scale, made.scale),
+        bias=np.where(left.labels, left.old.bias, made.bias),
+        unimodal_temperature=np.where(few, left.old.unimodal_temperature, made.unimodal_temperature),
+    )
+
+
+def _bends(made: Calibration, labels: int) -> Float32:
+    """Float32 [labels, 3], which bends nothing where there is none."""
+    return np.tile(np.array([1, 1, 0], np.float32), (labels, 1)) if made.bend is None else made.bend
 
 
 def _likeliest(
-    rows: NDArray[np.float64], truth: Integers, start: Sequence[float], strength: float
+    rows: NDArray[np.float64],
+    truth: Integers,
+    start: Sequence[float],
+    strength: float,
+    bend: Float32 | None = None,
 ) -> list[float]:
-    """Weights of the columns that make ``truth`` likeliest, by Newton's method, drawn to ``start``."""
+    """Weights of the columns that make ``truth`` likeliest, by Newton's method, drawn to ``start``; with a
+    ``bend`` after them by Fisher scoring, which is the same where it bends nothing.
+    """
     origin = np.array(start)
     weights = origin.copy()
     for _ in range(_STEPS):
-        chance = 0.5 * (1 + np.tanh(0.5 * rows @ weights))
-        slope = rows.T @ (chance - truth) + strength * (weights - origin)
-        curve = (rows * (chance * (1 - chance))[:, None]).T @ rows + strength * np.eye(len(origin))
+        logits, columns = rows @ weights, rows
+        if bend is not None:
+            up = 0.5 * (1 + np.tanh(0.5 * logits))
+            columns = rows * (bend[0] * up + bend[1] * (1 - up))[:, None]
+            logits = bend[0] * np.logaddexp(0, logits) - bend[1] * np.logaddexp(0, -logits) + bend[2]
+        chance = 0.5 * (1 + np.tanh(0.5 * logits))
+        slope = columns.T @ (chance - truth) + strength * (weights - origin)
+        curve = (columns * (chance * (1 - chance))[:, None]).T @ columns + strength * np.eye(len(origin))
         step = np.linalg.solve(curve, slope)
         weights -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
         if float(np.abs(step).max()) < 1e-7:

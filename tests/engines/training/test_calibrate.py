@@ -174,8 +174,11 @@ def test_a_label_that_the_file_is_silent_about_keeps_its_calibration(outcome, ra
     old = replace(outcome[1]["fp32"], bend=np.full((len(LABELS), 3), 1.25, np.float32))
     calibration.dump(folder / "calibration.json", {"fp32": old})
     spam = LABELS.names.index("spam/ads")
-    silent = replace(data.events, labels=np.where(np.arange(len(LABELS)) == spam, data.events.labels, -1))
-    silent.sentiment[:] = -1
+    silent = replace(
+        data.events,
+        labels=np.where(np.arange(len(LABELS)) == spam, data.events.labels, -1),
+        sentiment=np.full_like(data.events.sentiment, -1),
+    )
     made = calibrate(
         seal(folder),
         replace(data, events=silent),
@@ -211,6 +214,62 @@ def test_a_label_with_too_few_rows_keeps_its_calibration_and_thresholds(outcome,
     np.testing.assert_array_equal(made.scale, old.scale)
     assert made.thresholds == old.thresholds
     assert made.uncalibrated == ()
+
+
+def texts_only(data):
+    """The same events, those without text alone left out."""
+    return replace(data, events=data.events.where(data.events.presence == 1))
+
+
+@pytest.fixture(scope="module")
+def shifted(outcome, raw, labelled, tmp_path_factory):
+    """A calibrated bundle of another bend, what text alone makes of it, and its logits."""
+    old = replace(outcome[1]["fp32"], bend=np.tile(np.array([1.4, 0.8, 0.3], np.float32), (len(LABELS), 1)))
+    folder = shutil.copytree(raw.folder, tmp_path_factory.mktemp("shifted") / "bundle")
+    calibration.dump(folder / "calibration.json", {"fp32": old})
+    data, inputs = labelled
+    out = tmp_path_factory.mktemp("again")
+    return old, calibrate(seal(folder), texts_only(data), inputs, out, precisions=("fp32",), threads=1)
+
+
+def test_patterns_without_rows_keep_their_probabilities_when_text_alone_is_calibrated(
+    shifted, engine, labelled
+):
+    old, made = shifted
+    fit = made.fits["fp32"]
+    logits = run(engine, labelled[1], labelled[0].events)
+    presence = labelled[0].events.presence
+    other, can = presence != 1, LABELS.evaluable(presence)
+    for name, rows in (("sentiment", logits.sentiment), ("moderation", logits.moderation)):
+        before, after = (getattr(each, name)(rows, presence) for each in (old, fit))
+        if name == "moderation":
+            before[~can], after[~can] = 0, 0  # never told
+        np.testing.assert_array_equal(before[other], after[other])
+        assert not np.array_equal(before[~other], after[~other])
+    (note,) = [note for note in made.notes if note.startswith("sentiment")]
+    assert ": too few events of image, text+image, audio, " in note
+    assert note.endswith("; calibration stays as it was")
+
+
+def test_text_is_calibrated_as_well_when_the_bend_stays(shifted, engine, raw, labelled, tmp_path):
+    """The bend was found on other events, so that scale and bias are sought beneath it."""
+    made = shifted[1].errors["fp32"]
+    free = calibrate(
+        raw, texts_only(labelled[0]), labelled[1], tmp_path, precisions=("fp32",), threads=1
+    ).errors["fp32"]
+    names = [label.name for label in LABELS.labels if frozenset({"text"}) in label.evidence]
+    assert names
+    assert all(made[name] <= free[name] + 0.02 for name in names)
+
+
+def test_a_precision_without_a_fit_is_left_out_where_labels_would_be_raw_there(
+    outcome, raw, labelled, tmp_path
+):
+    folder = shutil.copytree(raw.folder, tmp_path / "one")
+    calibration.dump(folder / "calibration.json", {"bf16": outcome[1]["fp32"]})
+    of_spam = replace(labelled[0], events=few(12))
+    with pytest.raises(EngineError, match="precision fp32: nothing is calibrated there, and too few events"):
+        calibrate(seal(folder), of_spam, labelled[1], tmp_path, precisions=("fp32",), threads=1)
 
 
 def test_labels_that_were_never_calibrated_are_named_and_have_no_thresholds(raw, labelled, tmp_path):
