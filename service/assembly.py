@@ -60,6 +60,7 @@ def open_scoring(
         serving = partial(_serving, settings, policy, fits)
         scoring = Scoring(intake, engine, ladder, serving, settings.engine.retry_seconds)
         stack.callback(_close_other, scoring, engine)
+        stack.callback(scoring.beside.close)
         yield scoring
 
 

@@ -16,6 +16,7 @@ from engines.engine import Engine, EngineInfo
 from engines.errors import EngineError
 from engines.ladder import Ladder
 from engines.sessions.choose import GPU
+from service.errors import TidegateError
 from service.health import Health
 from service.starting import LOOK_SECONDS, THREAD, work
 
@@ -29,8 +30,8 @@ NOTE: Final = "engine_retry"
 class Climb:
     """Opens what is better than the engine that serves, in a thread of its own; nobody waits for it.
 
-    The first try comes `patience` seconds after the fall, None: never. Each doubles the time to the next, and
-    so does each later fall, until an engine that came back has served for longer than that.
+    The first try comes `patience` seconds after the fall, None: never. Each doubles the time to the next; it
+    is `patience` again after an engine that came back has served for longer than that.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Climb:
             return
         if self._back is not None and self._clock() - self._back > self._wait:
             self._wait = self._patience
+        self._back = None  # else the next fall, of what serves in its place, would count as its stay
         self._later("")
 
     def settled(self) -> None:
@@ -61,19 +63,29 @@ class Climb:
         self._due = None
         self._health.note(NOTE, None)
 
-    def stumbled(self, hear: Callable[[], None]) -> None:
-        """The engine that serves is in trouble: no try now. Waits for the end of one, and asks `hear`."""
-        if self._due is not None:
-            self._due = self._clock() + self._wait
+    def stumbled(self, hear: Callable[[], None]) -> bool:
+        """The engine that serves is in trouble: no try now. Whether one was ended, and its memory
+        is free again; `hear` is asked until then.
+        """
         if self._trial is None:
-            return
+            if self._due is not None:
+                self._due = self._clock() + self._wait
+            return False
         self._stop.set()
         while not wait([self._trial], LOOK_SECONDS).done:
             hear()
         trial, self._trial = self._trial, None
-        if trial.exception() is None:
-            with suppress(EngineError):
-                trial.result().close()
+        _drop(trial)
+        self._later("")
+        return True
+
+    def close(self) -> None:
+        """Nothing is tried any more: a try that goes on ends, and what one opened is closed."""
+        self._due = None
+        self._stop.set()
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.add_done_callback(_drop)
 
     def look(self, serving: EngineInfo) -> Engine | None:
         """A better engine where one was opened meanwhile, warmed up and verified; begins what is due."""
@@ -93,8 +105,10 @@ class Climb:
 
     def failed(self, error: BaseException) -> None:
         """What was tried cannot serve yet."""
-        log.warning("a better engine cannot serve yet: %s", error)
-        self._later(f"; the last time: {error}")
+        known = isinstance(error, EngineError | TidegateError)  # else it is a bug, and must be found
+        said = str(error) if known else repr(error)
+        log.warning("a better engine cannot serve yet: %s", said, exc_info=None if known else error)
+        self._later(f"; the last time: {said}")
 
     def _later(self, why: str) -> None:
         self._due = self._clock() + self._wait
@@ -126,4 +140,11 @@ class Climb:
 
     def _alive(self) -> None:
         if self._stop.is_set():
-            raise EngineError("A try was given up", why="the engine that serves is in trouble")
+            raise EngineError("A try was given up")
+
+
+def _drop(trial: Future[Engine]) -> None:
+    """Close what a try opened that ended."""
+    if trial.exception() is None:
+        with suppress(EngineError):
+            trial.result().close()

@@ -122,9 +122,9 @@ class EngineSettings(Section):
     """Whether a GPU engine that fails may be replaced by one on the processor, far slower. Else the daemon
     stays up, is not ready, loses nothing, and tries again until the device works."""
     retry_seconds: Seconds | None = None
-    """Where a GPU's memory ran out and another engine took over: how long after that the better one is tried
-    again, beside the one that serves (with plans that are there). Each try doubles it, up to a day; null: not
-    before a restart. An hour, 3600, does no harm."""
+    """Where a GPU's memory ran out, or was short at the start, and another engine serves: how long after that
+    the better one is tried again, beside it (with plans that are there). Each try doubles it, up to a day;
+    null: not before a restart. An hour, 3600, does no harm."""
     devices: Devices = [0]
     """Which GPUs: their numbers, as nvidia-smi lists them, or all."""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.8

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from engines.engine import Engine, EngineInfo
-from engines.errors import EngineError, explain
+from engines.errors import EngineError, OutOfMemory, explain
 from engines.sessions.choose import GPU
 from engines.steps import code_of
 from service.climbing import Climb
@@ -95,6 +95,11 @@ class Failover:
         self._down: EngineError | None = None
         self._why = EngineError("nothing was given up")
         """Why the engine that was meant to serve does not."""
+        full = next((step for step in scoring.ladder.steps if step.code == "out_of_memory"), None)
+        if full is not None:  # at the start: it may come back as well as one that fell later
+            self._meant, self._why = full.name, OutOfMemory(full.reason)
+            self._climb.fell(full.code)
+        scoring.beside.callback(self._climb.close)
 
     @property
     def pause(self) -> float:
@@ -128,17 +133,24 @@ class Failover:
         raise self._down
 
     def failed(self, error: EngineError, alive: Alive, hear: Alive = _nothing) -> bool:
-        """The engine failed on a cycle; whether another one serves now, and the cycle can go on at once."""
+        """The engine failed on a cycle; whether another one serves now, or the same has the memory that it
+        lacked, and the cycle can go on at once.
+        """
         self._failures += 1
-        self._climb.stumbled(hear)
+        ended = self._climb.stumbled(hear)
         code = code_of(error)
         if self._down is not None or (code == "failed" and self._failures < TRIES):
             return False
+        if ended and code == "out_of_memory":
+            return True  # it may have been the try that took the memory
         rungs = self._scoring.ladder.below(self._scoring.engine.info, error)
         if not rungs and code != "device_lost":
             return False  # it stays, and may work again
-        if name_of(self._scoring.engine.info) == self._meant:
+        meant = name_of(self._scoring.engine.info) == self._meant
+        if meant:
             self._usual = self._health.notes().get("engine")
+        if meant or code == "device_lost" or code_of(self._why) != "out_of_memory":
+            self._why = error  # else what gave way to memory may come back, whatever became of its stand-in
         close(self._scoring.engine)  # now: the next one may need its memory
         self._down = error
         return self._replace(rungs, error, alive, hear)
@@ -160,7 +172,7 @@ class Failover:
                 steps.append(Step(gone, rung.name, why))
                 gone, why = rung.name, found
                 continue
-            self._swap(serving, [*steps, Step(gone, name_of(serving.engine.info), why)], error)
+            self._swap(serving, [*steps, Step(gone, name_of(serving.engine.info), why)])
             return True
         if steps:
             tried = ", ".join(step.to for step in steps)
@@ -187,12 +199,12 @@ class Failover:
             self._climb.failed(error)
             return
         worse = self._scoring.engine
-        self._swap(serving, (), self._why)
+        self._swap(serving, ())
         self._metrics.engine_fallbacks.labels(name_of(worse.info), name_of(engine.info), RETURNED).inc()
         close(worse)
 
-    def _swap(self, serving: Serving, steps: Iterable[Step], why: EngineError) -> None:
-        self._scoring.serving, self._down, self._why = serving, None, why
+    def _swap(self, serving: Serving, steps: Iterable[Step]) -> None:
+        self._scoring.serving, self._down = serving, None
         info = serving.engine.info
         self._metrics.serves(info, held(serving.engine))
         for step in steps:
@@ -202,8 +214,8 @@ class Failover:
             self._climb.settled()
             self._health.note("engine", self._usual)
         else:
-            self._climb.fell(code_of(why))
-            self._health.note("engine", degradation(self._meant, now, why))
+            self._climb.fell(code_of(self._why))
+            self._health.note("engine", degradation(self._meant, now, self._why))
         log.warning("an engine serves again", extra={"fields": {"engine": now, "backend": info.backend}})
 
 

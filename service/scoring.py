@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -78,7 +79,8 @@ class Scoring:
     """Intake, engine, scorer, and where spans are wanted an explainer; each takes a whole cycle.
 
     `ladder` has the engines that could serve in place of this one, and `serving_of` what speaks for them;
-    after `retry_seconds` a better one is tried again.
+    after `retry_seconds` a better one is tried again. `beside` ends what goes on beside the engine, before
+    that is closed.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Scoring:
     ) -> None:
         self.intake, self.ladder, self.serving_of = intake, ladder, serving_of
         self.retry_seconds = retry_seconds
+        self.beside = ExitStack()
         self.serving = serving_of(engine)
 
     @property

@@ -21,7 +21,6 @@ from engines.tensorrt.session import TensorRTSession
 from service import failover
 from service.assembly import open_scoring
 from service.buffer import Pace
-from service.climbing import Climb
 from service.config import Settings
 from service.cycle import Cycle
 from service.errors import InternalError, UnreachableError
@@ -248,7 +247,7 @@ def test_what_is_passed_over_at_the_start_is_said_too(tiny, trouble):
         assert note.startswith("tensorrt fp32 serves in place of tensorrt fp16: ")
         trouble.known["tensorrt"] = "out_of_memory"
         stage.answer()
-        assert stage.health.notes()["engine"].startswith("torch fp16 serves in place of tensorrt fp32")
+        assert stage.health.notes()["engine"].startswith("torch fp16 serves in place of tensorrt fp16")
 
 
 def test_the_processor_in_place_of_a_pinned_gpu_is_said(tiny, trouble, monkeypatch):
@@ -357,68 +356,96 @@ def test_only_memory_comes_back_within_a_process(tiny, trouble, name, kind):
         assert "engine_retry" not in stage.health.notes()
 
 
-def test_a_try_ends_when_the_engine_that_serves_is_in_trouble(tiny, trouble, monkeypatch):
-    trying, over, real = threading.Event(), threading.Event(), BACKENDS["tensorrt"].open
+class Slow:
+    """TensorRT that opens on a try until it is told to end; as long, torch may lack memory."""
 
-    def slow(bundle: Bundle, tower: str, precision: str, terms: Terms) -> Session:
-        if trouble.known.get("tensorrt"):
-            return real(bundle, tower, precision, terms)
-        trying.set()
+    def __init__(self, trouble: Trouble, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.trying, self.over = threading.Event(), threading.Event()
+        self._trouble, self._real = trouble, BACKENDS["tensorrt"].open
+        monkeypatch.setitem(BACKENDS, "tensorrt", replace(BACKENDS["tensorrt"], open=self._open))
+
+    def _open(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> Session:
+        if self._trouble.known.get("tensorrt"):
+            return self._real(bundle, tower, precision, terms)
+        self.trying.set()
         try:
             while terms.progress is not None:
                 terms.progress("slowly", 0.0)
                 time.sleep(0.01)
         finally:
-            over.set()
+            self.over.set()
+            if self._trouble.known.get("torch") == "out_of_memory":
+                del self._trouble.known["torch"]
         raise AssertionError
 
-    with serving(tiny, retry_seconds=0.05) as stage:
-        monkeypatch.setitem(BACKENDS, "tensorrt", replace(BACKENDS["tensorrt"], open=slow))
-        trouble.known["tensorrt"] = "out_of_memory"
+    def begin(self, stage: Stage) -> None:
+        """Have torch serve, and a try under way."""
+        self._trouble.known["tensorrt"] = "out_of_memory"
         stage.answer()
-        del trouble.known["tensorrt"]
-        eventually(lambda: stage.answer() and trying.is_set())
-        assert not over.is_set()
+        del self._trouble.known["tensorrt"]
+        eventually(lambda: stage.answer() and self.trying.is_set())
+        assert not self.over.is_set()
+
+
+def test_a_try_ends_when_the_engine_that_serves_is_in_trouble(tiny, trouble, monkeypatch):
+    with serving(tiny, retry_seconds=0.05) as stage:
+        slow = Slow(trouble, monkeypatch)
+        slow.begin(stage)
         trouble.known["torch fp16"] = "failed"
         assert stage.models(stage.answer()) == ["torch fp32"] * 3
-        assert over.is_set()
+        assert slow.over.is_set()
 
 
-def test_tries_grow_rarer_until_an_engine_that_came_back_has_stayed(tiny, trouble):
-    now = [0.0]
-    with serving(tiny) as stage:
-        health, full = Health(), EngineError("full")
-        climb = Climb(stage.scoring.ladder, health, 60.0, lambda: now[0])
-        trouble.known["tensorrt"] = "out_of_memory"
-        torch = replace(stage.scoring.engine.info, engine="torch", precision="fp16")
+def test_a_try_that_takes_the_memory_does_not_cost_the_engine_that_serves(tiny, trouble, monkeypatch):
+    with serving(tiny, retry_seconds=0.05, cpu_fallback=True) as stage:
+        slow = Slow(trouble, monkeypatch)
+        slow.begin(stage)
+        trouble.known["torch"] = "out_of_memory"
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
+        assert slow.over.is_set()
+        assert stage.health.reasons("readyz") == {}
+        assert 'from="torch fp16"' not in stage.said
 
-        def tried(after: float) -> bool:
-            now[0] += after
-            count = len(trouble.opened)
-            climb.look(torch)
-            eventually(lambda: climb._trial is None or climb._trial.done())
-            return len(trouble.opened) > count
 
-        climb.fell("out_of_memory")
-        assert not tried(59)
-        assert tried(1)
-        assert climb.look(torch) is None
-        assert "after 120 s" in health.notes()["engine_retry"]
-        assert not tried(119)
-        climb.stumbled(lambda: None)
-        assert not tried(119), "trouble puts it off"
+def test_a_try_is_told_to_end_when_the_daemon_does(tiny, trouble, monkeypatch):
+    with serving(tiny, retry_seconds=0.05) as stage:
+        slow = Slow(trouble, monkeypatch)
+        slow.begin(stage)
+    assert slow.over.wait(30)
+
+
+def test_memory_that_was_short_at_the_start_comes_back_too(tiny, trouble):
+    trouble.known["tensorrt"] = "out_of_memory"
+    with serving(tiny, retry_seconds=0.05) as stage:
+        tell_start(stage.scoring, stage.metrics, stage.health)
+        assert "again after 0.05 s" in stage.health.notes()["engine_retry"]
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
         trouble.known.clear()
-        assert tried(1)
-        better = climb.look(torch)
-        assert better is not None
-        better.close()
-        climb.settled()
-        climb.fell("out_of_memory")
-        assert "after 240 s" in health.notes()["engine_retry"], "it came back, and did not stay"
-        climb.failed(full)
-        now[0] += 1000
-        climb.fell("out_of_memory")
-        assert "after 60 s" in health.notes()["engine_retry"]
+        eventually(lambda: stage.models(stage.answer()) == ["tensorrt fp16"] * 3)
+        assert stage.health.notes() == {}
+
+
+def test_what_gave_way_to_memory_comes_back_whatever_became_of_its_stand_in(tiny, trouble):
+    with serving(tiny, retry_seconds=0.05) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        assert stage.models(stage.answer()) == ["torch fp16"] * 3
+        trouble.known["torch fp16"] = "failed"
+        eventually(lambda: stage.models(stage.answer()) == ["torch fp32"] * 3)
+        assert "engine_retry" in stage.health.notes()
+        assert stage.health.notes()["engine"].startswith("torch fp32 serves in place of tensorrt fp16")
+        trouble.known.clear()
+        eventually(lambda: stage.models(stage.answer()) == ["tensorrt fp16"] * 3)
+        assert stage.health.notes() == {}
+
+
+def test_a_device_that_is_lost_after_memory_was_short_ends_the_tries(tiny, trouble):
+    with serving(tiny, retry_seconds=60, cpu_fallback=True) as stage:
+        trouble.known["tensorrt"] = "out_of_memory"
+        stage.answer()
+        assert "engine_retry" in stage.health.notes()
+        trouble.known["gpu"] = "device_lost"
+        stage.answer()
+        assert "engine_retry" not in stage.health.notes()
 
 
 def test_a_gpu_that_is_lost_or_full_at_the_start_is_worth_another_start(tiny, trouble):
