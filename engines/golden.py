@@ -24,8 +24,9 @@ from engines.head import Logits
 Tensors = Mapping[str, NDArray[Any]]
 
 BOUND: Final = {"fp32": 2e-3, "bf16": 5e-2}
-"""Largest error of a logit, relative to 1 + its size, that a precision may show; bf16 has 8 bits of fraction, so
-a network of a dozen layers is off by .03 where nothing is wrong.
+"""Largest error of a logit, relative to 1 + its size, that a precision may show.
+
+Numbers at bf16 have 8 significant bits: a network of a dozen layers is off by .03 where nothing is wrong.
 """
 OTHER_BOUND: Final = 3e-2
 """The same for other precisions below fp32."""
