@@ -30,8 +30,9 @@ def records(
 ) -> Iterator[Stored]:
     """Each event of the files in order; `-` is standard input. `advance` hears of the bytes read.
 
-    A record's place is (file, 0, line from 0). Nothing longer than `largest` + 1 bytes is held: the intake
-    refuses what is cut, and what is no known kind of file. Raises DataError for a file that cannot be read.
+    A record's place is (file, 0, line from 0). No record is longer than `largest` + 1 bytes, media by path
+    included: the intake refuses what is cut, and what is no known kind of file. Raises DataError for a file
+    that cannot be read.
     """
     for path in paths:
         if str(path) == "-":
