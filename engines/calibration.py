@@ -23,8 +23,10 @@ _ARRAYS: Final = ("temperature", "scale", "bias", "unimodal_temperature")
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a fit was made with: the backend whose logits it saw, the SHA-256 of the labelled events, how many
-    of them, and the largest difference that other backends of this precision showed, in a probability.
+    """What the last fit was made with: the backend whose logits it saw, the SHA-256 of the labelled events,
+    how many of them, and the largest difference that other backends of this precision showed, in a
+    probability. Labels that those events did not suffice for may be of an earlier fit, of which nothing is
+    kept here.
     """
 
     engine: str

@@ -184,7 +184,8 @@ class Metrics:
             "engine_info", "What runs the bundle.", "engine", "precision", "backend", "crc"
         )
         self.engine_calibrated = self._gauge(
-            "engine_calibrated", "1 where the bundle is calibrated for the precision that runs, else 0."
+            "engine_calibrated",
+            "1 where sentiment and every label are calibrated for the precision that runs, else 0.",
         )
         self.engine_memory = self._gauge("engine_memory_bytes", "What the engine holds on a GPU.", "device")
 

@@ -50,7 +50,9 @@ def inspect(source: str, as_json: bool) -> int:
     for precision, fit in found.calibration.items():
         if fit.calibrated and fit.uncalibrated:
             click.echo(f"NOT CALIBRATED at {precision}: {', '.join(fit.uncalibrated)}; the others are")
-    table(("precision", "calibrated", "engine", "events", "others differ by"), _precisions(found))
+    table(
+        ("precision", "calibrated", "last fit's engine", "its events", "others differ by"), _precisions(found)
+    )
     table(("label", "needs", "review at", "block at", "what"), _labels(found))
     table(("made", ""), _plain(found.manifest["provenance"]))
     table(

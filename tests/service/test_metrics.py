@@ -67,6 +67,10 @@ def labels(metrics: Metrics, name: str) -> list[str]:
     raise AssertionError(f"no member for {name}")
 
 
+def test_calibrated_is_said_of_every_label():
+    assert "where sentiment and every label are" in generate_latest(Metrics().registry).decode()
+
+
 def test_names_types_and_labels_are_as_published():
     metrics = Metrics()
     found = [
