@@ -27,8 +27,9 @@ from engines.training.dataset import SPLITS, Dataset, Events
 from engines.training.fingerprint import fingerprint
 from engines.training.fits import Held, fit, held, pick
 from engines.training.inputs import Inputs, batches
+from engines.training.leaving import SENTIMENT
 from engines.training.taxonomy import UNKNOWN
-from engines.training.thin import SENTIMENT, evaluated, refuse, thin
+from engines.training.thin import evaluated, refuse, thin
 from engines.training.thresholds import Goals, find
 
 FOLDS: Final = 5
@@ -80,13 +81,13 @@ def calibrate(
     missing: list[str] = []
     stays: list[Held] = []
     for precision in precisions:
-        if lost := _lost(bundle, precision, few):
+        backends = _here(bundle, precision)
+        if backends and (lost := _lost(bundle, precision, few)):
             missing.append(
                 f"precision {precision}: nothing is calibrated there, and too few events tell of "
                 f"{', '.join(lost)}, so left out"
             )
             continue
-        backends = _here(bundle, precision)
         logits = _logits(bundle, backends, precision, inputs, events, threads, missing)
         if logits is None:
             continue

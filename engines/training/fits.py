@@ -18,8 +18,9 @@ from engines.calibration import Calibration
 from engines.head import Logits
 from engines.labels import Labels
 from engines.training.dataset import Events
+from engines.training.leaving import SENTIMENT
 from engines.training.taxonomy import UNKNOWN
-from engines.training.thin import FEWEST, SENTIMENT, others
+from engines.training.thin import FEWEST, others
 
 PULL: Final = 10.0
 """How strongly a presence pattern's fit is drawn to the fit over all patterns: worth some 40 rows."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from engines.errors import EngineError
 from engines.labels import Labels
 from engines.training.dataset import Events
+from engines.training.leaving import SENTIMENT
 from engines.training.taxonomy import UNKNOWN
 
 FEWEST: Final = 10
 """Events of either answer that a label needs; sentiment so many that are not of its commonest class."""
-SENTIMENT: Final = "sentiment"
 SILENT: Final = "no event is annotated"
 
 
