@@ -196,9 +196,7 @@ def write_bundle(
     draft = folder / f".{MANIFEST}.draft"
     draft.write_bytes(_render(tree))
     draft.replace(folder / MANIFEST)
-    for (
-        file
-    ) in files:  # whoever wrote it: safetensors' own are for their owner alone, and a daemon is another
+    for file in files:  # safetensors writes for the owner alone; a daemon may be another user
         shutil.copymode(folder / MANIFEST, folder / file)
     return Bundle.load(folder)
 

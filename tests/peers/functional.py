@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import EngineError
 from engines.training import metrics
+from tests.peers import tables
 from tests.peers.figures import Figure, figure
 from tests.peers.scorers import Answers
 
@@ -50,10 +50,8 @@ class Passed:
 
 def read(path: Path = PATH) -> list[Case]:
     """The cases of a table; raises EngineError with the line."""
-    lines = path.read_text("utf-8").split("\n")
-    if lines[0].split("\t") != COLUMNS:
-        raise _bad(path, 1, lines[0], f"Begin with a line of {', '.join(COLUMNS)}, tabs between")
-    return [_case(path, number, line) for number, line in enumerate(lines[1:], 2) if line]
+    remedy = "Write en or zh, a kind, 1 or 0, and the text; tabs between"
+    return tables.read(path, COLUMNS, _case, "functional test", remedy)
 
 
 def measure(cases: Sequence[Case], answers: Answers, resamples: int) -> Passed | None:
@@ -70,15 +68,7 @@ def measure(cases: Sequence[Case], answers: Answers, resamples: int) -> Passed |
     return Passed(figure(metrics.auroc, (truth, hate), resamples), kinds)
 
 
-def _case(path: Path, number: int, line: str) -> Case:
-    parts = line.split("\t")
-    if len(parts) == len(COLUMNS) and parts[0] in ("en", "zh") and parts[2] in "01" and all(parts):
-        return Case(parts[0], parts[1], parts[2] == "1", parts[3])
-    raise _bad(path, number, line, "Write en or zh, a kind, 1 or 0, and the text; tabs between")
-
-
-def _bad(path: Path, number: int, line: str, remedy: str) -> EngineError:
-    where = f"{path}, line {number}"
-    return EngineError(
-        "This is no functional test", where=where, why=f"it reads {line[:80]!r}", remedy=remedy
-    )
+def _case(cells: list[str]) -> Case | None:
+    lang, kind, hateful, text = cells
+    known = lang in ("en", "zh") and hateful in ("0", "1")
+    return Case(lang, kind, hateful == "1", text) if known else None

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import EngineError
 from engines.training.text.rows import LABELS
+from tests.peers import tables
 from tests.peers.scorers import Answers
 
 PATH: Final = Path(__file__).parents[1] / "everyday" / "pairs.tsv"
@@ -39,10 +39,8 @@ class Pair:
 
 def read(path: Path = PATH) -> list[Pair]:
     """The pairs of a table; raises EngineError with the line."""
-    lines = path.read_text("utf-8").split("\n")
-    if lines[0].split("\t") != COLUMNS:
-        raise _bad(path, 1, lines[0], f"Begin with a line of {', '.join(COLUMNS)}, tabs between")
-    return [_pair(path, number, line) for number, line in enumerate(lines[1:], 2) if line]
+    remedy = f"Write en or zh, a kind, two texts, and {SENTIMENT!r}, 'label:NAME A>B' or 'same'; tabs between"
+    return tables.read(path, COLUMNS, _pair, "minimal pair", remedy)
 
 
 def judge(pairs: Sequence[Pair], first: Answers, second: Answers) -> NDArray[Any]:
@@ -70,16 +68,7 @@ def _ranked_alike(k: int, first: Answers, second: Answers) -> bool:
     return not (((here > APART) & (there <= 0)) | ((there > APART) & (here <= 0))).any()
 
 
-def _pair(path: Path, number: int, line: str) -> Pair:
-    parts = line.split("\t")
-    if len(parts) == len(COLUMNS) and parts[0] in ("en", "zh") and all(parts):
-        pair = Pair(*parts)
-        if pair.holds in (SENTIMENT, SAME) or (pair.holds.endswith(ABOVE) and pair.label in LABELS):
-            return pair
-    remedy = f"Write en or zh, a kind, two texts, and {SENTIMENT!r}, 'label:NAME A>B' or 'same'; tabs between"
-    raise _bad(path, number, line, remedy)
-
-
-def _bad(path: Path, number: int, line: str, remedy: str) -> EngineError:
-    where = f"{path}, line {number}"
-    return EngineError("This is no minimal pair", where=where, why=f"it reads {line[:80]!r}", remedy=remedy)
+def _pair(cells: list[str]) -> Pair | None:
+    pair = Pair(*cells)
+    known = pair.holds in (SENTIMENT, SAME) or (pair.holds.endswith(ABOVE) and pair.label in LABELS)
+    return pair if known and pair.lang in ("en", "zh") else None
