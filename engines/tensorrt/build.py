@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -153,15 +153,20 @@ class _Work:
     def plans(self, buckets: tuple[Bucket, ...], halvings: int, fresh: bool) -> Plans:
         keys, stored = self.keys(buckets), []
         for k, key in enumerate(keys):
-            with self.store.building(key) as other:
+            tell = _part(self.terms.progress, k, len(keys))
+            with self.store.building(key, self._waiting(tell)) as other:
                 if other is not None and not fresh:
                     stored.append(other)
                 else:
-                    stored.append(self._build(key, halvings, _part(self.terms.progress, k, len(keys))))
+                    stored.append(self._build(key, halvings, tell))
         if halvings and not _reduced(stored, halvings):  # all of them were there, built for something else
             with suppress(StoreError):
                 self.store.note(keys[0], {"halvings": halvings})
         return Plans(self.signature, buckets, tuple(stored))
+
+    def _waiting(self, tell: Tell | None) -> Callable[[], None]:
+        what = f"{self.tower} {self.precision}: waiting for another process"
+        return lambda: None if tell is None else tell(what, 0.0)
 
     def _build(self, key: PlanKey, halvings: int, tell: Tell | None) -> Stored:
         from engines.tensorrt.readable import readable

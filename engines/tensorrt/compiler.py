@@ -75,7 +75,8 @@ def _attempt(
             raise heard.error("A graph cannot be planned for", order.where, _remedy(heard))
     _set_timings(config, timings)
     config.progress_monitor = monitor = api.monitor(progress)
-    plan = builder.build_serialized_network(network, config)
+    with progress.ticking():
+        plan = builder.build_serialized_network(network, config)
     del monitor  # it had to outlive the build
     if progress.error is not None:
         raise progress.error

@@ -13,13 +13,20 @@ _POLL: Final = 0.1
 _REMIND: Final = 60.0
 
 
+def _nothing() -> None:
+    pass
+
+
 @contextmanager
-def locked(folder: int, name: str, waiting: Callable[[int, float], None]) -> Iterator[None]:
+def locked(
+    folder: int, name: str, waiting: Callable[[int, float], None], alive: Callable[[], None] = _nothing
+) -> Iterator[None]:
     """Hold the lock file `name` of a folder; raises OSError where it can't be made.
 
-    `waiting` hears who holds it (a process id, 0 where unknown) and for how many seconds it was waited.
+    `waiting` hears now and then who holds it (a process id, 0 where unknown) and for how many seconds it was
+    waited; `alive` is called at each look, and what it raises ends the wait.
     """
-    fd = _acquired(folder, name, waiting)
+    fd = _acquired(folder, name, waiting, alive)
     try:
         yield
     finally:
@@ -42,26 +49,37 @@ def clear(folder: int) -> None:
                     os.close(fd)
 
 
-def _acquired(folder: int, name: str, waiting: Callable[[int, float], None]) -> int:
+def _acquired(
+    folder: int, name: str, waiting: Callable[[int, float], None], alive: Callable[[], None]
+) -> int:
     begun = time.monotonic()
     told = -_REMIND
     while True:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(folder, name, fd):
+            if not _free(fd):
+                waited = time.monotonic() - begun
+                if waited - told >= _REMIND:
+                    waiting(_holder(fd), waited)
+                    told = waited
+                alive()
+                time.sleep(_POLL)
+            elif _is(folder, name, fd):
                 os.pwrite(fd, f"{os.getpid():<20}".encode(), 0)
                 return fd
-        except BlockingIOError:
-            waited = time.monotonic() - begun
-            if waited - told >= _REMIND:
-                waiting(_holder(fd), waited)
-                told = waited
-            time.sleep(_POLL)
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _free(fd: int) -> bool:
+    """Whether nobody held the open file's lock: it is ours now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is(folder: int, name: str, fd: int) -> bool:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 Tell = Callable[[str, float], None]
 """Hears what is being done, and the share that is done, 0…1."""
+
+AGAIN_SECONDS: Final = 10.0
+"""How often a step that lasts is told again."""
+STEP_SECONDS: Final = 3600.0
+"""A step of the builder ends long before: one that lasts longer is taken for hung, and told no more."""
 
 
 @dataclass(slots=True)
@@ -32,6 +40,7 @@ class Progress:
         self._what, self._tell = what, tell
         self._phases: dict[str, _Phase] = {}
         self._told = 0.0
+        self._now, self._since = what, time.monotonic()
         self._lock = threading.RLock()
         self.error: BaseException | None = None
 
@@ -62,12 +71,36 @@ class Progress:
             if not self._phases:
                 self._say(phase, 1.0)
 
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """While a builder runs: what it does is told again and again, for one step may take it many minutes,
+        and who hears nothing for so long takes it for hung. Only within `STEP_SECONDS` of the last step.
+        """
+        over = threading.Event()
+        thread = threading.Thread(target=self._tick, args=(over,), daemon=True, name="build-progress")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _tick(self, over: threading.Event) -> None:
+        while not over.wait(AGAIN_SECONDS):
+            with self._lock:
+                if time.monotonic() - self._since <= STEP_SECONDS:
+                    self._tell_now()
+
     def _say(self, phase: str, share: float | None = None) -> None:
         roots = [each for each in self._phases.values() if each.parent not in self._phases]
         reached = share if share is not None else max((root.share() for root in roots), default=0.0)
         self._told = max(self._told, min(reached, 1.0))
+        self._now, self._since = f"{self._what}: {phase}", time.monotonic()
+        self._tell_now()
+
+    def _tell_now(self) -> None:
         if self._tell is not None and self.error is None:
             try:
-                self._tell(f"{self._what}: {phase}", self._told)
+                self._tell(self._now, self._told)
             except BaseException as error:  # noqa: BLE001 (it must not unwind through TensorRT's own frames)
                 self.error = error

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,6 +28,10 @@ _KINDS: Final[tuple[Kind, ...]] = ("plan", "timings", "refused")
 _NOTES: Final = ".notes"
 _DAY: Final = 86_400.0
 _log = logging.getLogger(__name__)
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +123,18 @@ class PlanStore:
             raise unkept(self.folder, error) from error
 
     @contextmanager
-    def building(self, key: PlanKey) -> Iterator[Stored | None]:
+    def building(self, key: PlanKey, alive: Callable[[], None] = _nothing) -> Iterator[Stored | None]:
         """Hold the right to build a plan, alone among processes, and say so while waiting for it.
 
-        Gives the plan where it is there already, or another process has built it meanwhile. Where nothing can
-        be written, the building goes ahead without the right; raises StoreError where the folder cannot be
-        trusted.
+        Gives the plan where it is there already, or another process has built it meanwhile. `alive` is called
+        many times a minute until then, and what it raises ends the wait. Where nothing can be written, the
+        building goes ahead without the right; raises StoreError where the folder cannot be trusted.
         """
         with ExitStack() as held:
             try:
                 fd = held.enter_context(self._opened(create=True))
-                held.enter_context(locked(fd, f"{key.digest}.lock", lambda *who: self._wait(key, *who)))
+                waiting = partial(self._wait, key)
+                held.enter_context(locked(fd, f"{key.digest}.lock", waiting, alive))
                 sweep(fd, f".{key.digest}.")  # what a builder that was killed left behind
             except StoreError:
                 raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from engines.tensorrt.store import PlanStore
 from tests.standin import Machine, installed
 
 
@@ -15,3 +17,15 @@ def gpu() -> Iterator[Machine]:
     with installed() as machine:
         yield machine
         assert machine.faults == []
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What `store` told a person."""
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, said: list[str]) -> PlanStore:
+    """Plans in a folder that is not there yet."""
+    return PlanStore(tmp_path / "cache/plans", said.append)
