@@ -1,4 +1,4 @@
-"""The starter's text towers: small BERTs, two of them for two languages, and a bag of hashed n-grams."""
+"""The starter's text towers: small BERTs, each with a bag of word pieces beside it, for two languages."""
 
 # torch is not installed where the code is checked, so its classes are Any there.
 # mypy: allow-subclassing-any, no-warn-return-any
@@ -12,15 +12,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 from transformers import BertConfig, BertModel
 
+from engines.model.bags import PieceBag
 from engines.model.parts import Shapes, padding_bias
 
-BUCKETS: Final = 262_139
-"""Rows of the bag's table but the padding's: a prime below 2^18."""
-_STEP: Final = 31
-_MIX: Final = 59
-"""The hash's multipliers, so small that no value passes 2^24: some engines reckon integers as float32."""
-LONGEST: Final = 5
-"""Characters in the bag's longest n-gram."""
+BESIDE: Final = 0.35
+"""The bag's part in the tokens of an encoder that has one beside it."""
 
 
 class EncoderTower(nn.Module):
@@ -58,69 +54,35 @@ class EncoderTower(nn.Module):
         return tokens
 
 
-class BagTower(nn.Module):
-    """Means of the embeddings of hashed words (one and two) and characters (one to five): no order, no depth.
+class WideTower(nn.Module):
+    """An encoder and a bag of the same word pieces: what each says, mixed.
 
-    After fastText (Joulin et al. 2017). Ideographs count alone and up to three, other characters two to
-    five at a time; the hash is a polynomial modulo a prime, computed in the graph.
+    The two are taught apart, for the same expert: a bag errs where an encoder does not. Deep and wide are of
+    Cheng et al. 2016, "Wide & Deep Learning", there taught together.
     """
 
-    inputs, outputs = ("words", "chars"), ("tokens",)
+    inputs, outputs = ("ids",), ("tokens",)
 
-    def __init__(self, depth: int, tokens: int, width: int) -> None:
+    def __init__(self, deep: EncoderTower, wide: PieceBag) -> None:
         super().__init__()
-        self.table = nn.Embedding(BUCKETS + 1, depth, padding_idx=0)
-        nn.init.zeros_(self.table.weight)
-        self.out = nn.Linear(2 * depth, tokens * width)
-        self.tokens = tokens
+        self.deep, self.wide = deep, wide
 
     def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
-        """Words and characters of two texts, any number of any length."""
-        rows = Dim("rows", min=1)
-        shapes = ({0: rows, 1: Dim("words", min=1)}, {0: rows, 1: Dim("chars", min=1)})
-        return (torch.ones(2, 5, dtype=torch.int32), torch.ones(2, 9, dtype=torch.int32)), shapes
+        """The encoder's."""
+        return self.deep.example()
 
-    def forward(self, words: Tensor, chars: Tensor) -> Tensor:
-        """``words`` int32 [B, n] (hashes, 0 = padding), ``chars`` int32 [B, m] (code points) → [B, K, D]."""
-        bags = torch.cat([self._mean(*word_grams(words)), self._mean(*char_grams(chars))], dim=1)
-        tokens: Tensor = self.out(bags).unflatten(1, (self.tokens, -1))
+    def forward(self, ids: Tensor) -> Tensor:
+        """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
+        tokens: Tensor = (1 - BESIDE) * self.deep(ids) + BESIDE * self.wide(ids)
         return tokens
-
-    def _mean(self, grams: Tensor, count: Tensor) -> Tensor:
-        return self.table(grams).sum(dim=1) / count.clamp(min=1.0).unsqueeze(1)
-
-
-def word_grams(words: Tensor) -> tuple[Tensor, Tensor]:
-    """Buckets int32 [B, 2n] of words and pairs (0 = none), and how many there are, float32 [B]."""
-    after = nn.functional.pad(words[:, 1:], (0, 1))
-    one = words % BUCKETS + 1
-    two = (words % BUCKETS * _STEP + after) % BUCKETS + 1
-    grams = torch.cat([torch.where(words != 0, one, 0), torch.where(after != 0, two, 0)], dim=1)
-    return grams, (grams != 0).to(torch.float32).sum(dim=1)
-
-
-def char_grams(chars: Tensor) -> tuple[Tensor, Tensor]:
-    """Buckets int32 [B, 5m] of the n-grams that begin at each character, and how many there are."""
-    ideograph = (chars >= 0x3400) & (chars < 0xA000)
-    found, hashed, here = [], torch.zeros_like(chars), chars
-    mixed = chars % BUCKETS * _MIX % BUCKETS
-    for n in range(1, LONGEST + 1):
-        hashed = (hashed * _STEP + mixed + n) % BUCKETS
-        wanted = ideograph & (here != 0) if n == 1 else here != 0
-        if n > 3:
-            wanted = wanted & ~ideograph
-        found.append(torch.where(wanted, hashed + 1, 0))
-        here, mixed = nn.functional.pad(here[:, 1:], (0, 1)), nn.functional.pad(mixed[:, 1:], (0, 1))
-    grams = torch.cat(found, dim=1)
-    return grams, (grams != 0).to(torch.float32).sum(dim=1)
 
 
 class BilingualTower(nn.Module):
-    """The tokens of one of two encoders, whichever the text was given to."""
+    """The tokens of one of two towers, whichever the text was given to."""
 
     inputs, outputs = ("ids", "ids_zh"), ("tokens",)
 
-    def __init__(self, spaced: EncoderTower, chinese: EncoderTower) -> None:
+    def __init__(self, spaced: EncoderTower | WideTower, chinese: EncoderTower | WideTower) -> None:
         super().__init__()
         self.spaced, self.chinese = spaced, chinese
 

@@ -53,7 +53,7 @@ def kind_of(modality: str, recipe: Recipe) -> Kind:
         made, most = _SMALL[modality]
         return Kind(modality, made, _spec(modality, recipe), own.tokens, most, "small")
     if own.tower == "bag" and modality == "text":
-        from engines.model.text import BagTower
+        from engines.model.bags import BagTower
 
         spec = TextSpec(_VOCABULARY, recipe.text_length, "bag")
         return Kind(

@@ -11,8 +11,9 @@ onnx = pytest.importorskip("onnx")
 transformers = pytest.importorskip("transformers")
 
 from engines.export import export  # noqa: E402
+from engines.model.bags import PieceBag  # noqa: E402
 from engines.model.quantised import quantise  # noqa: E402
-from engines.model.text import BilingualTower, EncoderTower  # noqa: E402
+from engines.model.text import BilingualTower, EncoderTower, WideTower  # noqa: E402
 from tests.bench.plain_encoder import encoder_alone, with_float_weights  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -24,10 +25,10 @@ def graph(tmp_path_factory):
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
     config = transformers.BertConfig(vocab_size=30, max_position_embeddings=64, **shape)
-    encoders = (EncoderTower(config, tokens=2, width=8) for _ in range(2))
-    tower = BilingualTower(*encoders)
+    wide = (WideTower(EncoderTower(config, tokens=2, width=8), PieceBag(4, 2, 8)) for _ in range(2))
+    tower = BilingualTower(*wide)
     path = tmp_path_factory.mktemp("graph") / "text.onnx"
-    export("text", quantise(tower.eval()), path)
+    export("text", quantise(tower.eval(), (PieceBag,)), path)
     return path
 
 

@@ -13,8 +13,9 @@ import torch
 from transformers import BertConfig
 
 from engines.export import export
+from engines.model.bags import BUCKETS, PIECES, BagTower, PieceBag, char_grams, word_grams
 from engines.model.quantised import QuantisedLinear, quantise
-from engines.model.text import BUCKETS, BagTower, BilingualTower, EncoderTower, char_grams, word_grams
+from engines.model.text import BESIDE, BilingualTower, EncoderTower, WideTower
 from engines.preprocess.bag import BagEncoder
 from engines.preprocess.spec import TextSpec
 from engines.training.text.fit import padded
@@ -26,23 +27,27 @@ SPACED = np.array([1, 0, 1, 1, 0], np.int32)
 """Whose encoder reads the text: 1 the first, 0 the second."""
 
 
+def filled(net: BagTower | PieceBag) -> BagTower | PieceBag:
+    torch.nn.init.normal_(net.table.weight, std=0.3)
+    with torch.no_grad():
+        net.table.weight[0] = 0.0  # padding
+    return net
+
+
 @pytest.fixture(scope="module")
 def tower() -> BilingualTower:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
     )
-    return BilingualTower(EncoderTower(config, 3, 16), EncoderTower(config, 3, 16)).eval()
+    wide = (WideTower(EncoderTower(config, 3, 16), filled(PieceBag(8, 3, 16))) for _ in range(2))
+    return BilingualTower(*wide).eval()
 
 
 @pytest.fixture(scope="module")
 def bag() -> BagTower:
     torch.manual_seed(0)
-    made = BagTower(8, 1, 16)
-    torch.nn.init.normal_(made.table.weight, std=0.3)
-    with torch.no_grad():
-        made.table.weight[0] = 0.0  # padding
-    return made.eval()
+    return filled(BagTower(8, 1, 16)).eval()
 
 
 def inputs() -> dict[str, np.ndarray]:
@@ -84,6 +89,14 @@ def test_a_text_gets_the_tokens_of_the_encoder_it_was_given_to(tower: BilingualT
         torch.testing.assert_close(tokens[k], (spaced if own else chinese)[k])
 
 
+def test_a_bag_beside_an_encoder_moves_its_tokens(tower: BilingualTower) -> None:
+    ids = torch.from_numpy(inputs()["ids"][SPACED == 1])
+    with torch.inference_mode():
+        deep, wide = tower.spaced.deep(ids), tower.spaced.wide(ids)
+        torch.testing.assert_close(tower.spaced(ids), (1 - BESIDE) * deep + BESIDE * wide)
+    assert float(wide.abs().max()) > 0.1
+
+
 def test_buckets_are_in_range_and_padding_is_none() -> None:
     chars = torch.tensor([[32, 97, 0x4E00, 0x10FFFF, 0, 0]], dtype=torch.int32)
     grams, count = char_grams(chars)
@@ -92,6 +105,8 @@ def test_buckets_are_in_range_and_padding_is_none() -> None:
     words, _ = word_grams(torch.tensor([[5, 2**18 - 1, 0]], dtype=torch.int32))
     assert words.tolist()[0][2] == 0
     assert int(words.max()) <= BUCKETS
+    pieces, _ = word_grams(torch.tensor([[1, 30_521, 30_522]], dtype=torch.int32), PIECES)
+    assert int(pieces.max()) <= PIECES
 
 
 def test_word_order_is_heard_in_pairs() -> None:
@@ -116,7 +131,7 @@ def test_a_row_is_the_same_alone_and_in_a_batch(name: str, request: pytest.Fixtu
 @pytest.mark.parametrize("name", ["tower", "bag"])
 def test_bytes_cost_little(name: str, request: pytest.FixtureRequest) -> None:
     net = request.getfixturevalue(name)
-    small = quantise(copy.deepcopy(net), (BagTower,))
+    small = quantise(copy.deepcopy(net), (BagTower, PieceBag))
     given = [torch.from_numpy(own) for own in (inputs() if name == "tower" else grams()).values()]
     with torch.inference_mode():
         before, after = net(*given), small(*given)

@@ -84,6 +84,7 @@ def test_an_unknown_trial_is_named():
 
 
 def test_data_sets_that_are_not_there_are_named(tmp_path):
-    result = CliRunner().invoke(main, ["--data", str(tmp_path), "--work", str(tmp_path), "--only", "tweets"])
+    folder = str(tmp_path)
+    result = CliRunner().invoke(main, ["--data", folder, "--work", folder, "--only", TRIALS[0].name])
     assert result.exit_code == 1
     assert "goemotions" in result.output

@@ -34,7 +34,7 @@ from engines.training.towers import Aided, tokens_of
 from engines.training.watch import Watch
 from engines.training.work import Work
 
-VERSION: Final = "3.1.0"
+VERSION: Final = "3.2.0"
 SYNTHETIC: Final = ("image",)
 LONGEST: Final = 256
 """Word pieces of a text that serving reads."""

@@ -27,7 +27,7 @@ from engines.training.release.labels import LABELS
 from engines.training.release.parts import SOUNDS, gathered
 from engines.training.release.towers import Taught, config, edge_text, starter_text
 from engines.training.taxonomy import Part
-from engines.training.text import learn, sources, starts
+from engines.training.text import bags, learn, sources, starts
 from engines.training.watch import Watch
 from engines.training.work import Work
 
@@ -55,9 +55,9 @@ def make(options: Options, watch: Watch) -> None:
     work, seed = Work(options.work), options.seed
     recordings = voices.read_voices(options.data / "emodb")
     corpus = learn.gather(options.data, seed, work, watch)
-    english, spaced = learn.learn_encoder(corpus, learn.ENGLISH, seed, work, watch)
-    chinese, ideographs = learn.learn_encoder(corpus, learn.CHINESE, seed, work, watch, english.expert)
-    bag = learn.learn_bag(corpus, seed, work, watch)
+    english, spaced = bags.learn_wide(corpus, learn.ENGLISH, seed, work, watch)
+    chinese, ideographs = bags.learn_wide(corpus, learn.CHINESE, seed, work, watch, english.expert)
+    bag = bags.learn_bag(corpus, seed, work, watch)
     images = image.image_parts(seed, COURSE)
     seen, looked = _image(images, seed, work, watch)
     heard, listened = _audio(recordings, seed, work, watch)

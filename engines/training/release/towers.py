@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from engines.model.bags import BagTower, PieceBag
 from engines.model.config import ModelConfig
 from engines.model.quantised import quantise
-from engines.model.text import BagTower, BilingualTower, EncoderTower
+from engines.model.text import BilingualTower, WideTower
 from engines.training.release.labels import LABELS
 from engines.training.text import rows
+from engines.training.text.bags import BAG_TOKENS
 from engines.training.text.fit import Judged
-from engines.training.text.learn import BAG_TOKENS, ENCODER_TOKENS, WIDTH
+from engines.training.text.learn import ENCODER_TOKENS, WIDTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,11 @@ def config(text_tokens: int) -> ModelConfig:
 
 
 def starter_text(english: Judged, chinese: Judged) -> Taught:
-    """Two encoders that share an expert as one tower, weights as bytes."""
-    assert isinstance(english.tower, EncoderTower)
-    assert isinstance(chinese.tower, EncoderTower)
-    return _text(quantise(BilingualTower(english.tower, chinese.tower)), english.expert, ENCODER_TOKENS)
+    """Two encoders and their bags, which share an expert, as one tower, weights as bytes."""
+    assert isinstance(english.tower, WideTower)
+    assert isinstance(chinese.tower, WideTower)
+    both = BilingualTower(english.tower, chinese.tower)
+    return _text(quantise(both, (PieceBag,)), english.expert, ENCODER_TOKENS)
 
 
 def edge_text(bag: Judged) -> Taught:

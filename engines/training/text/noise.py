@@ -21,6 +21,12 @@ SHARE: Final = 0.15
 """How many rows are disturbed."""
 
 
+def some(texts: list[str], random: np.random.Generator) -> list[str]:
+    """The texts, `SHARE` of them disturbed."""
+    hit = random.random(len(texts)) < SHARE
+    return [disturb(t, random) if t and h else t for t, h in zip(texts, hit, strict=True)]
+
+
 def disturb(text: str, random: np.random.Generator) -> str:
     """``text`` with one kind of noise: look-alikes, letters apart, slips of the finger, case, stars."""
     kind = random.integers(6)

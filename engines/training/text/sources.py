@@ -117,12 +117,13 @@ def _uci(paths: list[Path]) -> Iterator[Row]:
                 yield Row(text.strip(), "uci", "en", sentiment, weak=(*_EVERYTHING, "profanity"))
 
 
-_RATED: Final = ("tweets", "products", "films", "editorials")
+SNIPPETS: Final = ("tweets", "products", "films", "editorials")
+"""Topics of the snippets that many people rated."""
 
 
 def _hutto(paths: list[Path]) -> Iterator[Row]:
     """Snippets that 15 raters or more put between -4 and 4: how many were below, at and above 0."""
-    for topic, texts, ratings in zip(_RATED, paths[::2], paths[1::2], strict=True):
+    for topic, texts, ratings in zip(SNIPPETS, paths[::2], paths[1::2], strict=True):
         rated = {}
         for line in _rated(ratings):
             number, _, _, votes = line.split("\t")

@@ -12,8 +12,8 @@ from torch import nn
 from engines.batch import MODALITIES
 from engines.engine import open_engine
 from engines.errors import EngineError
+from engines.model.bags import BagTower
 from engines.model.sight import SightTower
-from engines.model.text import BagTower
 from engines.model.voice import VoiceTower
 from engines.preprocess.spec import TextSpec
 from engines.training import drawings
