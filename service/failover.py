@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ TRIES: Final = 3
 """How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries of a cycle, while the engine fails and none replaces it."""
+MEMORY_SECONDS: Final = 1.0
+"""How often an engine is asked what it holds, at most: it takes memory as sizes of micro-batches come up."""
 RETURNED: Final = "returned"
 """The metric's reason for a step up."""
 REDUCED: Final = "memory ran out, so micro-batches are smaller until the daemon starts again"
@@ -92,6 +95,8 @@ class Failover:
         self._usual: str | None = None
         """What was said of that engine when it served."""
         self._failures = 0
+        self._asked = -MEMORY_SECONDS
+        """When the engine was last asked what it holds, monotonic seconds."""
         self._down: EngineError | None = None
         self._why = EngineError("nothing was given up")
         """Why the engine that was meant to serve does not."""
@@ -159,6 +164,10 @@ class Failover:
         """The engine answered a cycle."""
         self._failures = 0
         self._health.note("gpu_memory", REDUCED if getattr(self._scoring.engine, "reduced", False) else None)
+        now = time.monotonic()
+        if now - self._asked >= MEMORY_SECONDS:
+            self._asked = now
+            self._metrics.holds(held(self._scoring.engine))
 
     def _replace(self, rungs: Sequence[Rung], error: EngineError, alive: Alive, hear: Alive) -> bool:
         steps: list[Step] = []

@@ -190,11 +190,15 @@ class Metrics:
         self.engine_memory = self._gauge("engine_memory_bytes", "What the engine holds on a GPU.", "device")
 
     def serves(self, info: EngineInfo, memory: Mapping[int, int]) -> None:
-        """Say that this engine serves from now on, and no other; `memory` is what it holds, by device."""
+        """Say that this engine serves from now on, and no other; `memory` as `holds` takes it."""
         self.engine_info.clear()
         self.engine_info.labels(info.engine, info.precision, info.backend, "crc32c").set(1)
         self.engine_calibrated.set(info.calibrated)
         self.engine_memory.clear()
+        self.holds(memory)
+
+    def holds(self, memory: Mapping[int, int]) -> None:
+        """Say what the engine that serves holds by now: bytes by a device's number."""
         for device, held in memory.items():
             self.engine_memory.labels(str(device)).set(held)
 

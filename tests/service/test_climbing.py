@@ -14,10 +14,9 @@ from engines.bundle import Bundle
 from engines.engine import FusedEngine
 from engines.errors import EngineError
 from engines.ladder import Ladder, Wanted
-from engines.sessions.choose import BACKENDS
 from service.climbing import Climb
 from service.health import Health
-from tests.graphics import Trouble, backend
+from tests.graphics import Trouble
 
 FULL = EngineError("full")
 
@@ -54,15 +53,6 @@ class Climbing:
         assert better is not None
         better.close()
         self.climb.settled()
-
-
-@pytest.fixture
-def trouble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trouble:
-    found = Trouble()
-    for name in ("tensorrt", "torch"):
-        monkeypatch.setitem(BACKENDS, name, backend(name, found))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return found
 
 
 @pytest.fixture
