@@ -33,15 +33,20 @@ class CudaLane:
     """A stream, and the memory that its graphs share: they never run at the same time."""
 
     def __init__(self, program: Program, signature: Signature, device: int) -> None:
-        self._program, self._signature, self._device = program, signature, device
+        self._program, self._signature, self.device = program, signature, device
+        self.weights = program.bytes
         with torch.cuda.device(device):
             self._stream = torch.cuda.Stream()
             self._pool = torch.cuda.graph_pool_handle()
 
     def prepare(self, bucket: Bucket) -> CudaReady:
         """Capture a bucket."""
-        with _CAPTURING, torch.cuda.device(self._device):
+        with _CAPTURING, torch.cuda.device(self.device):
             return CudaReady(self._program, self._signature, bucket, self._stream, self._pool)
+
+    def held(self) -> int:
+        """Bytes that torch has reserved on the device, captured graphs' among them."""
+        return int(torch.cuda.memory_reserved(self.device))
 
     def close(self) -> None:
         """Wait for what runs; the memory goes with what holds it."""
@@ -77,7 +82,7 @@ class CudaReady:
         self.outbox: Mapping[str, NDArray[Any]] = {
             name: tensor.numpy() for name, tensor in self._taken.items()
         }
-        self._done = torch.cuda.Event()
+        self._done = torch.cuda.Event(blocking=True)  # else who waits spins, and takes a core from the rest
 
     def launch(self) -> None:
         """Copy in, compute, copy out, and wait; torch lets go of the interpreter lock while it waits."""

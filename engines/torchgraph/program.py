@@ -83,6 +83,14 @@ class Program:
             memo.complete = True
         return {name: values[name] for name in self.outputs}
 
+    @property
+    def bytes(self) -> int:
+        """What its constants take on its device."""
+        kind = torch.device(self.device).type
+        given = (one for step in self._steps for one in step.inputs if isinstance(one, torch.Tensor))
+        held = {id(one): one for one in given if one.device.type == kind}
+        return sum(one.numel() * one.element_size() for one in held.values())
+
     def _memo(self, inputs: Mapping[str, Tensor]) -> Memo:
         key = tuple(tuple(inputs[name].shape) for name in self.inputs)
         memo = self._memos.get(key)

@@ -19,7 +19,7 @@ from engines.sessions.base import Arrays
 from engines.tensorrt.buckets import Bucket, Piece, pieces
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.staging import Answer, Inbox, check, measured
-from engines.torchgraph.library import torch
+from engines.torchgraph.failures import RAISED, failure
 from engines.torchgraph.program import Program, tensors
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,22 @@ class Ready(Protocol):
 class Lane(Protocol):
     """A place where buckets run one after the other."""
 
+    @property
+    def device(self) -> int | None:
+        """The number of its GPU; None on a processor."""
+        ...
+
+    @property
+    def weights(self) -> int:
+        """Bytes of its program's weights, which the lanes of a GPU share."""
+        ...
+
     def prepare(self, bucket: Bucket) -> Ready:
         """Make a bucket ready; raises OutOfMemory."""
+        ...
+
+    def held(self) -> int:
+        """Bytes that this process has on its GPU now."""
         ...
 
     def close(self) -> None:
@@ -95,18 +109,34 @@ class LanesSession:
         self._dead: EngineError | None = None
         self._free: deque[_Held] = deque()
         self._changed, self._closed = threading.Condition(), False
+        self._planned = len(buckets)
         held = [_Held(lane) for lane in lanes]
+        on = {lane.device: lane for lane in lanes if lane.device is not None}
+        before = {device: lane.held() for device, lane in on.items()}
         try:
             self._buckets = self._prepared(held, buckets, heard)
         except EngineError:
             self._close(held)
             raise
+        self._memory = {
+            device: lane.weights + max(0, lane.held() - before[device]) for device, lane in on.items()
+        }
         self._free.extend(held)
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """Those that are ready, cheapest first."""
         return self._buckets
+
+    @property
+    def memory(self) -> dict[int, int]:
+        """Bytes held on each GPU, by its number: weights, and what making the buckets ready took."""
+        return dict(self._memory)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether memory did not suffice, and micro-batches are smaller than planned."""
+        return len(self._buckets) < self._planned
 
     def run(self, inputs: Arrays) -> dict[str, Float32]:
         """Outputs by name; raises EngineError."""
@@ -208,16 +238,5 @@ def told(where: str, what: str = _FAILED) -> Iterator[None]:
         if error.where:
             raise
         raise type(error)(error.what, where=where, why=error.why, remedy=error.remedy) from error
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "A GPU's memory is full",
-            where=where,
-            why=str(error).partition("\n")[0][:300],
-            remedy="Raise engine.gpu_memory, or free the GPU of other programs",
-        ) from error
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, NotImplementedError) as error:
-        why = str(error).partition("\n")[0][:300]
-        if isinstance(error, getattr(torch, "AcceleratorError", ())) or why.startswith("CUDA error"):
-            remedy = "Start the daemon anew; where it comes back, look for Xid in the kernel's log"
-            raise DeviceLost("A GPU failed", where=where, why=why, remedy=remedy) from error
-        raise EngineError(what, where=where, why=why) from error
+    except RAISED as error:
+        raise failure(error, what, where) from error

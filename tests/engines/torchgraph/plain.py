@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -13,18 +14,33 @@ from engines.torchgraph.program import Memo, Program, tensors
 
 
 class PlainLane:
-    """Notes what was launched; `fails` may raise before a bucket is made ready."""
+    """Notes what was launched; `fails` may raise before a bucket is made ready.
+
+    As on the GPU of number `device`, `taken` grows by a mebibyte for each bucket that is ready.
+    """
 
     def __init__(
-        self, program: Program, signature: Signature, fails: Callable[[Bucket], None] = lambda bucket: None
+        self,
+        program: Program,
+        signature: Signature,
+        fails: Callable[[Bucket], None] = lambda bucket: None,
+        device: int | None = None,
+        taken: Counter[int] | None = None,
     ) -> None:
         self.program, self.signature, self.fails = program, signature, fails
+        self.device, self.weights = device, program.bytes
+        self.taken = Counter() if taken is None else taken
         self.launched: list[Bucket] = []
         self.closed = False
 
     def prepare(self, bucket: Bucket) -> PlainReady:
         self.fails(bucket)
+        if self.device is not None:
+            self.taken[self.device] += 1 << 20
         return PlainReady(self, bucket)
+
+    def held(self) -> int:
+        return 0 if self.device is None else self.taken[self.device]
 
     def close(self) -> None:
         self.closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from engines.torchgraph.session import LanesSession  # noqa: E402
 from tests.engines.torchgraph.inputs import error, inputs_of, reference  # noqa: E402
 from tests.engines.torchgraph.plain import PlainLane  # noqa: E402
 
+LOST = "CUDA error: unspecified launch failure"
 HOST = Terms(devices=())
 ROOT = Path(backend.__file__).parents[2]
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -132,13 +134,46 @@ def test_where_no_bucket_fits_the_memory_the_session_does_not_open(edge: Bundle)
         lanes(edge, "head", fails=full)
 
 
+def test_memory_that_is_full_beside_torchs_own_gives_a_bucket_up_too(edge: Bundle):
+    def full(bucket: Bucket) -> None:
+        if bucket.rows > 1:
+            status = "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+            raise RuntimeError(f"CUDA error: {status}")
+
+    session, _, _ = lanes(edge, "head", fails=full)
+    assert [bucket.rows for bucket in session.buckets] == [1]
+    assert session.reduced
+
+
+def test_a_session_says_what_it_holds_of_each_gpu(edge: Bundle):
+    graph = edge.read(edge.graph_name("head"))
+    signature, program = Signature.of(graph), Program(graph)
+    taken = Counter({0: 7 << 20, 1: 3 << 20})  # what other towers hold
+    made = [PlainLane(program, signature, device=device, taken=taken) for device in (0, 0, 1)]
+    session = LanesSession(made, signature, [Bucket(1), Bucket(4)], "here")
+    assert session.memory == {0: program.bytes + (4 << 20), 1: program.bytes + (2 << 20)}
+    assert not session.reduced
+
+
+def test_on_a_processor_nothing_is_held_of_a_gpu(edge: Bundle):
+    session, _, _ = lanes(edge, "head")
+    assert session.memory == {}
+
+
+def test_weights_are_counted_at_the_precision_that_they_are_held_at(edge: Bundle):
+    graph = edge.read(edge.graph_name("image"))
+    whole, low = (Program(graph, precision, "meta").bytes for precision in ("fp32", "bf16"))
+    assert whole > 0.9 * len(graph)
+    assert low < 0.7 * whole
+
+
 def test_a_lost_device_ends_the_session(edge: Bundle):
     graph = edge.read(edge.graph_name("head"))
     signature = Signature.of(graph)
-    lane = Wrecked(Program(graph), signature, failure=torch.AcceleratorError("CUDA error: unspecified"))
+    lane = Wrecked(Program(graph), signature, failure=torch.AcceleratorError(LOST))
     session = LanesSession([lane], signature, [Bucket(1)], "here")
     for _ in range(2):
-        with pytest.raises(DeviceLost, match="CUDA error"):
+        with pytest.raises(DeviceLost, match=LOST):
             session.run(inputs_of(signature, 1))
     assert len(lane.launched) == 1, "nothing is tried on a device that is lost"
 
@@ -178,7 +213,7 @@ def test_who_waits_for_a_lane_when_the_session_ends_gets_an_error_of_its_own(edg
         assert lane.running.wait(10)
         waiting = [pool.submit(session.run, inputs) for _ in range(2)]
         if lost:
-            lane.failure = torch.AcceleratorError("CUDA error: unspecified")
+            lane.failure = torch.AcceleratorError(LOST)
             lane.go.set()
         else:
             session.close()
@@ -196,7 +231,7 @@ def test_a_lane_that_cannot_be_closed_keeps_no_other_open(edge: Bundle):
     session, made, _ = lanes(edge, "head")
 
     def lost() -> None:
-        raise torch.AcceleratorError("CUDA error: unspecified")
+        raise torch.AcceleratorError(LOST)
 
     made[0].close = lost
     session.close()
