@@ -18,7 +18,10 @@ from engines.sessions.base import Arrays
 from engines.tracing import Ran, traced
 
 BYTES: Final = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-"""Of a value at each precision."""
+"""Of a weight at each precision."""
+_ACTIVATION: Final = 2
+"""The least of an activation: 8 bits are for what products multiply. Their sums, residuals, normalisation and
+softmax keep 16 bits or more, and so do the tensors that these write and read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,9 @@ class Work:
 
     def seconds(self, rates: Rates, precision: str) -> float:
         """The serial roofline."""
-        size = BYTES.get(precision, 4)
-        return self.flops / rates.matrix + (self.activations + self.weights) * size / rates.copy
+        weight = BYTES.get(precision, 4)
+        moved = self.activations * max(weight, _ACTIVATION) + self.weights * weight
+        return self.flops / rates.matrix + moved / rates.copy
 
 
 def work_of(graph: bytes, one: Arrays, two: Arrays, rows: int) -> Work:

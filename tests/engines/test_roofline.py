@@ -96,7 +96,12 @@ def test_the_serial_roofline_adds_arithmetic_and_traffic():
     work, rates = Work(flops=4e9, activations=3e6, weights=1e6), Rates(matrix=2e12, copy=4e9)
     assert work.seconds(rates, "fp16") == pytest.approx(2e-3 + 2e-3)
     assert work.seconds(rates, "fp32") == pytest.approx(2e-3 + 4e-3)
-    assert work.seconds(rates, "fp8") == pytest.approx(2e-3 + 1e-3)
+
+
+def test_at_8_bits_weights_are_bytes_and_activations_still_have_16_bits():
+    work, rates = Work(flops=4e9, activations=3e6, weights=1e6), Rates(matrix=2e12, copy=4e9)
+    for precision in ("fp8", "int8"):
+        assert work.seconds(rates, precision) == pytest.approx(2e-3 + 7e6 / 4e9)
 
 
 @pytest.mark.train
