@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engines.bundle import Bundle
+from tests.gpu import __main__ as command
 from tests.gpu import speed
 from tests.gpu.ground import Ground
-from tests.gpu.models import SHAPES
+from tests.gpu.host import commit, host_of
+from tests.gpu.page import days, failed, others, table, tally
 from tests.gpu.parts import MOST, Part, parts
-from tests.gpu.peers import PROVIDERS, onnx_peers, torch_peers
-from tests.gpu.results import Check, Results, Writer, at_least, at_most, folder_for, not_measured, table
+from tests.gpu.results import Check, Host, Results, Writer, at_least, at_most, folder_for, not_measured
 from tests.gpu.running import Plan, run_all
 from tests.gpu.soak import growth
 from tests.gpu.starter import ready
@@ -30,13 +32,16 @@ ABSENT = (
 """What such a host lacks."""
 
 
+H100 = Host("NVIDIA H100 80GB HBM3", "570.86", "10.15.1.29", "2.9.0", "abc")
+
+
 def part(name: str, seconds: int = 10) -> Part:
     return Part(name, seconds, lambda ground: None)
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    return Plan(Results(tmp_path / "results"), tmp_path / "work", cuda=False, small=True, machine="x")
+    return Plan(Results(tmp_path / "results"), tmp_path / "work", cuda=False, small=True, host=Host("x"))
 
 
 @pytest.fixture
@@ -87,14 +92,14 @@ def test_the_line_that_was_being_written_is_left_out(plan: Plan):
 
 
 def test_no_part_begins_that_may_not_end_in_time(plan: Plan):
-    limited = Plan(plan.results, plan.work, False, True, "x", limit=60)
+    limited = Plan(plan.results, plan.work, False, True, Host("x"), limit=60)
     starts = Starts()
     assert run_all([part("long", 400), part("short", 20)], limited, starts) == ["long"]
     assert starts.names == ["short"]
 
 
 def test_what_the_limit_cut_off_has_no_result_and_what_overran_by_itself_has(plan: Plan):
-    limited = Plan(plan.results, plan.work, False, True, "x", limit=60)
+    limited = Plan(plan.results, plan.work, False, True, Host("x"), limit=60)
     assert run_all([part("a")], limited, Starts(a="out of time")) == ["a"]
     assert not plan.results.has("a")
     assert run_all([part("a")], plan, Starts(a="out of time")) == []
@@ -114,7 +119,17 @@ def test_every_part_fits_its_time_and_every_name_is_a_file_name():
             assert one.seconds <= MOST <= 480
             assert name.replace("-", "").isalnum()
     wanted = {"environment", "bert-fp8", "decisions", "decisions-fp8", "soak-1", "soak-2", "failures"}
-    assert wanted <= parts(False).keys()
+    assert wanted | {"torch-fp16"} <= parts(False).keys()
+
+
+def test_plans_are_built_tower_by_tower_before_they_are_measured():
+    names = list(parts(False))
+    for precision in ("fp16", "bf16", "fp8"):
+        towers = [names.index(f"build-starter-{tower}-{precision}") for tower in ("text", "image", "audio")]
+        assert max(towers) < names.index(f"starter-{precision}")
+    for each in ("bert-fp16", "bert-fp8", "vit-bf16", "wav2vec2-fp16"):
+        assert names.index(f"build-{each}") == names.index(each) - 1
+    assert names.index("build-starter-text-fp32") < names.index("decisions")
 
 
 def test_fp8_of_the_bundles_that_ship_is_prepared_before_it_is_measured():
@@ -150,46 +165,10 @@ def test_what_the_device_does_not_support_is_not_measured_and_not_prepared(
         monkeypatch.setattr(Ground, "precisions", ())
         speed.prepare(ground, "bert")
     found = [(one.check, one.verdict) for one in told if one.verdict != "noted"]
-    checks = ("starter fp8", "bert fp8", "bert fp8: graphs")
+    model = ("bert fp8: of the serial roofline", "bert fp8: against others")
+    checks = ("starter fp8", *model, "bert fp8: graphs")
     assert found == [(check, "not measured") for check in checks]
     assert all("needs compute capability 8.9" in one.reason for one in told if one.verdict != "noted")
-
-
-def test_without_transformers_torch_is_no_peer_and_the_part_goes_on(
-    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    assert torch_peers(ground, SHAPES["bert"], "fp32", 2, "bert fp32") == {}
-    assert [(one.check, one.verdict) for one in told] == [("bert fp32: against torch", "not measured")]
-    assert "transformers" in told[0].reason
-
-
-def test_a_peer_that_does_not_run_costs_no_figure_but_its_own(
-    ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
-):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-
-    def full(*_: object, **__: object) -> object:
-        raise RuntimeError("CUDA out of memory")
-
-    monkeypatch.setattr(torch, "compile", full)
-    assert list(torch_peers(ground, SHAPES["bert"], "fp32", 2, "bert fp32")) == ["torch eager"]
-    (one,) = told
-    assert (one.check, one.verdict) == ("bert fp32: against torch compile", "not measured")
-    assert "out of memory" in told[0].reason
-
-
-@pytest.mark.filterwarnings("ignore:Specified provider")
-def test_onnx_runtime_that_fell_back_to_the_processor_is_no_peer_on_a_gpu(
-    tmp_path: Path, told: list[Check], monkeypatch: pytest.MonkeyPatch
-):
-    ground = Ground(cuda=True, small=True, work=tmp_path, tell=told.append)
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
-    assert onnx_peers(ground, Bundle.load("edge"), SHAPES["bert"], "fp32", {}, "bert fp32") == {}
-    verdicts = {one.check: one.verdict for one in told}
-    assert verdicts == {f"bert fp32: against {name}": "not measured" for name in PROVIDERS}
 
 
 def test_a_part_ends_with_the_call_that_started_it():
@@ -218,20 +197,110 @@ def test_the_table_names_what_is_missing_and_says_where_it_is_only_a_rehearsal(p
     page = table(plan.results.read(["a", "b"]), ["a", "b"], "GPU checks", rehearsal=True)
     assert "| a | ratio / x | 0.9 | ≥ 0.8 | pass | of 2 lines |" in page
     assert "| b | | | | not measured | this part has not run yet |" in page
-    assert "1 pass, 0 fail" in page
+    assert "1 pass, 0 fail, 0 not measured; 1 of 2 parts not run yet." in page
+    assert "no copy" in page
+    assert "under way at once" in page
     assert "no figure here is a measurement" in page
     assert "rehearsal" not in table([], [], "GPU checks", rehearsal=False)
 
 
-def test_a_later_call_goes_on_with_the_folder_of_its_device_that_lacks_parts(tmp_path: Path):
-    device, names = "NVIDIA H100 80GB HBM3", ["a", "b"]
-    first = folder_for(tmp_path, device, names, "2026-01-02")
-    assert first.name == "2026-01-02-nvidia-h100-80gb-hbm3"
-    Results(first).close("a", "done", 1.0)
-    assert folder_for(tmp_path, device, names, "2026-01-03") == first
-    assert folder_for(tmp_path, "NVIDIA H200", names, "2026-01-03").name == "2026-01-03-nvidia-h200"
+def test_every_figure_says_which_software_it_is_of(plan: Plan):
+    newer = replace(H100, driver="580.1", commit="def+")
+    for name, host in (("a", H100), ("b", newer), ("c", H100)):
+        Writer(plan.results.draft(name))(Check("found", "1"))
+        plan.results.close(name, "done", 1.0, host)
+    page = table(plan.results.read(["a", "b", "c"]), ["a", "b", "c"], "GPU checks", rehearsal=False)
+    assert f"Measured with: {H100}." in page
+    assert f"Measured where it is marked [2] with: {newer}." in page
+    assert "| b [2] | found |" in page
+    assert "| c | found |" in page
+    for word in ("570.86", "TensorRT 10.15.1.29", "torch 2.9.0", "commit abc", "def+"):
+        assert word in page
+
+
+def test_a_part_keeps_its_host(plan: Plan):
+    hosted = replace(plan, host=H100)
+    run_all([part("a")], hosted, Starts())
+    assert plan.results.read(["a"])[0].host == H100
+
+
+def test_a_later_call_goes_on_with_the_folder_of_its_device_and_tensorrt_that_lacks_parts(tmp_path: Path):
+    names = ["a", "b"]
+    first = folder_for(tmp_path, H100, names, "2026-01-02")
+    assert first.name == "2026-01-02-nvidia-h100-80gb-hbm3-trt-10-15-1-29"
+    Results(first).close("a", "done", 1.0, H100)
+    assert folder_for(tmp_path, replace(H100, driver="580"), names, "2026-01-03") == first
+    older = folder_for(tmp_path, replace(H100, tensorrt="10.6.0"), names, "2026-01-03")
+    assert older.name == "2026-01-03-nvidia-h100-80gb-hbm3-trt-10-6-0"
+    assert folder_for(tmp_path, Host("NVIDIA H200"), names, "2026-01-03").name == "2026-01-03-nvidia-h200"
     Results(first).close("b", "done", 1.0)
-    assert folder_for(tmp_path, device, names, "2026-01-03").name.startswith("2026-01-03")
+    assert folder_for(tmp_path, H100, names, "2026-01-03").name.startswith("2026-01-03")
+
+
+def test_a_tensorrt_that_was_tried_and_failed_stays_on_record(tmp_path: Path):
+    newest = replace(H100, tensorrt="11.0.0")
+    first = Results(folder_for(tmp_path, newest, ["a"], "2026-01-02"))
+    first.close("a", "crashed", 1.0, newest)
+    now = folder_for(tmp_path, H100, ["a"], "2026-01-02")
+    (line,) = others(now, H100, ["a"])
+    assert "TensorRT 11.0.0" in line
+    assert "1 fail" in line
+    assert line in table([], ["a"], "GPU checks", False, [line])
+
+
+def test_the_days_are_those_on_which_parts_ran(plan: Plan):
+    assert days([], "2026-01-09") == "2026-01-09"
+    run_all([part("a")], plan, Starts())
+    one = plan.results.read(["a"])[0]
+    first, last = replace(one, when="2026-01-02 10:00 UTC"), replace(one, when="2026-01-03 10:00 UTC")
+    assert days([last, last], "2026-01-09") == "2026-01-03"
+    assert days([last, first], "2026-01-09") == "2026-01-02 to 2026-01-03"
+
+
+def test_a_check_that_failed_fails_the_command_once_the_table_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    results = Results(tmp_path / "res")
+    for name in parts(False):
+        results.close(name, "done", 1.0)
+    with installed():
+        assert command.main(["--results", str(tmp_path / "res")]) == 0
+        results.close("soak-2", "crashed", 1.0)
+        assert command.main(["--results", str(tmp_path / "res")]) == 1
+    assert "0 pass, 1 fail, 0 not measured; 0 of" in capsys.readouterr().out
+    page = (tmp_path / "res" / "res.md").read_text("utf-8")
+    assert page.startswith(f"# GPU checks: NVIDIA H100 80GB HBM3, {results.read(['soak-2'])[0].when[:10]}")
+    assert "| soak-2 | soak-2 |" in page
+
+
+def test_parts_that_are_left_say_so_before_any_failure(tmp_path: Path):
+    Results(tmp_path).close("soak-1", "crashed", 1.0)
+    assert command.main(["--device", "cpu", "--small", "--results", str(tmp_path), "--limit", "1"]) == 75
+    found = Results(tmp_path).read(list(parts(True)))
+    assert failed(found)
+    assert tally(found, list(parts(True))).endswith(f"{len(parts(True)) - 1} of {len(parts(True))} "
+                                                    "parts not run yet.")  # fmt: skip
+
+
+def test_the_host_names_device_driver_tensorrt_torch_and_commit(tmp_path: Path):
+    with installed():
+        found = host_of(True)
+    assert found.device == "NVIDIA H100 80GB HBM3"
+    assert found.tensorrt == "10.15.1.29"
+    assert all((found.driver, found.torch, found.commit))
+    assert commit(tmp_path) == "unknown"
+    git(tmp_path, "init", "-q")
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x")
+    clean = commit(tmp_path)
+    assert len(clean) == 12
+    (tmp_path / "file").write_text("2")
+    assert commit(tmp_path) == f"{clean}+"
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True)
 
 
 def test_memory_that_grows_is_told_from_memory_that_settles():

@@ -8,15 +8,17 @@ extra `quantise` names. Kafka's client, pydantic and the other needs of the serv
 lacks may lie in a folder on PYTHONPATH (wheels unpacked by `pip install --no-deps --target FOLDER WHEELS`).
 
 TensorRT: the newest first. Its Python bindings go on PYTHONPATH and its libraries, of exactly the same
-version, on LD_LIBRARY_PATH. Where that one cannot build plans for this GPU (`starter-fp16` says so within
-minutes), remove the results, prepare an older one, down to 10.6, and start again; say in the table's notes
-which were tried.
+version, on LD_LIBRARY_PATH. Where that one cannot build plans for this GPU (`build-edge-fp16` says so within
+minutes), prepare an older one, down to 10.6, and start again: each has results and a table of its own, and
+the table names what else was tried on the device.
 
 A part takes at most eight minutes, in a process of its own. Each that ended has a JSON file in the results'
-folder (tests/gpu/results/DATE-DEVICE), and is not run again unless it is named, or ran out of time once;
-copy the folder back to the same place to go on on another machine. The table, tests/gpu/DATE-DEVICE.md, is
-written after every call. What parts build (bundles, plans) is kept in ~/.cache/tidegate-gpu-check, or in the
-folder that GPU_WORK names; GPU_RESULTS names another folder for results and table.
+folder (tests/gpu/results/DATE-DEVICE-TENSORRT), with driver, versions and commit, and is not run again unless
+it is named, or ran out of time once; copy the folder back to the same place to go on on another machine.
+The table, tests/gpu/DATE-DEVICE-TENSORRT.md, is written after every call; it marks the rows of parts that ran
+with another driver, version or commit than most. What parts build (bundles, plans) is kept in
+~/.cache/tidegate-gpu-check, or in the folder that GPU_WORK names; GPU_RESULTS names another folder for
+results and table.
 
 Without a GPU, `python -m tests.gpu --device cpu --small` rehearses: every part's code on tiny shapes, with
 the tests' stand-in for TensorRT. What that writes lies in a temporary folder and is never a measurement.
@@ -31,16 +33,22 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engines.errors import EngineError
+from tests.gpu.host import host_of
+from tests.gpu.page import days, failed, others, table, tally
 from tests.gpu.parts import parts
-from tests.gpu.results import Results, Writer, folder_for, table
+from tests.gpu.results import Part, Results, Writer, folder_for
 from tests.gpu.running import ROOT, Plan, run_all, with_parent
 
 HERE = ROOT / "tests" / "gpu"
 UNREACHABLE = 69
+_ELSEWHERE = "Run it on a host with one; `python -m tests.gpu --device cpu --small` rehearses it here."
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 all parts have results, 75 some are left for another call, 64 and 69 as everywhere."""
+    """Exit code: 0 all parts have results and no check failed, 1 one did, 75 some parts are left for another
+    call, 64 and 69 as everywhere.
+    """
     told = _parsed(arguments)
     cuda = told.device == "cuda"
     known = parts(told.small)
@@ -50,22 +58,36 @@ def main(arguments: list[str] | None = None) -> int:
         return 64
     if told.run:
         return _child(told, cuda)
-    machine = _machine() if cuda else "rehearsal"
-    if machine is None:
+    try:
+        host = host_of(cuda)
+    except EngineError as error:
+        print(f"{error}\n{_ELSEWHERE}", file=sys.stderr)
         return UNREACHABLE
     temporary = Path(tempfile.mkdtemp(prefix="gpu-check-")) if not cuda or told.small else None
     work = Path(told.work or temporary or Path.home() / ".cache" / "tidegate-gpu-check").resolve()
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
     root = temporary or HERE / "results"
-    folder = Path(told.results).resolve() if told.results else folder_for(root, machine, known, today)
-    plan = Plan(Results(folder), work / "work", cuda, told.small, machine, told.limit)
+    folder = Path(told.results).resolve() if told.results else folder_for(root, host, known, _today())
+    plan = Plan(Results(folder), work / "work", cuda, told.small, host, told.limit)
     wanted = [known[name] for name in told.part] or list(known.values())
     left = run_all(wanted, plan, again=bool(told.part))
-    title = f"GPU checks: {machine}, {folder.name[:10] if cuda else today}"
     page = (folder if temporary or told.results else HERE) / f"{folder.name}.md"
-    page.write_text(table(plan.results.read(list(known)), list(known), title, not cuda), encoding="utf-8")
-    print(f"The table is {page}; parts left: {', '.join(left) or 'none'}.")
-    return 75 if left else 0
+    found = _written(page, plan, list(known), elsewhere=not (temporary or told.results))
+    print(f"The table is {page}; parts left: {', '.join(left) or 'none'}. {tally(found, list(known))}")
+    return 75 if left else 1 if failed(found) else 0
+
+
+def _written(page: Path, plan: Plan, names: list[str], elsewhere: bool) -> list[Part]:
+    """Write the table of all results that there are; `elsewhere` says that other folders lie beside."""
+    found = plan.results.read(names)
+    title = f"GPU checks: {plan.host.device}, {days(found, _today())}"
+    tried = others(plan.results.folder, plan.host, names) if elsewhere else []
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(table(found, names, title, not plan.cuda, tried), encoding="utf-8")
+    return found
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def _child(told: argparse.Namespace, cuda: bool) -> int:
@@ -78,24 +100,6 @@ def _child(told: argparse.Namespace, cuda: bool) -> int:
     with ground.checking(told.run):
         parts(told.small)[told.run].run(ground)
     return 0
-
-
-def _machine() -> str | None:
-    from engines import cuda
-    from engines.errors import EngineError
-
-    reason = cuda.missing()
-    try:
-        if reason is None:
-            return cuda.devices()[0].name
-    except EngineError as error:
-        reason = str(error)
-    print(
-        f"No GPU to check: {reason}\nRun it on a host with one; `python -m tests.gpu --device cpu --small` "
-        "rehearses it here.",
-        file=sys.stderr,
-    )
-    return None
 
 
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:

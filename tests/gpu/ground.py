@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engines import cuda
 from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.planner import Budget
 from engines.rates import Rates, gpu_rates, processor_rates
 from engines.sessions.base import Terms
 from engines.sessions.choose import BACKENDS
+from engines.sessions.host import usable_cores
+from engines.tensorrt.build import built
 from engines.tensorrt.store import PlanStore
-from tests.gpu.results import Check, not_measured
+from tests.gpu.results import Check, holds, not_measured
 
 LANES = 2
 
@@ -62,9 +66,26 @@ class Ground:
         except EngineError:
             return None
 
-    def terms(self, lanes: int = LANES) -> Terms:
+    def terms(self, lanes: int = LANES, threads: int = 4) -> Terms:
         """For opening a session."""
-        return Terms(threads=4, lanes=lanes, budget=self.budget)
+        return Terms(threads=threads, lanes=lanes, budget=self.budget)
+
+    def build(
+        self, bundle: Bundle, towers: Sequence[str], precision: str, budget: Budget, check: str
+    ) -> None:
+        """Put plans into the store of these checks, which a part that measures then only loads."""
+        with self.checking(check):
+            begun, plans = time.monotonic(), 0
+            terms = replace(self.terms(threads=usable_cores()), budget=budget)
+            for tower in towers:
+                made = built(bundle, tower, precision, terms, cuda.devices()[0], self.store)
+                plans += len(made.stored)
+            told = f"{plans} plans of {', '.join(towers)}, {time.monotonic() - begun:.0f} s to build or find"
+            self.tell(holds(check, True, told))
+
+    def timed(self, check: Check) -> None:
+        """Tell of a speed: a rehearsal's is told, and neither passes nor fails."""
+        self.tell(replace(check, verdict="noted") if self.small else check)
 
     def rates(self, precision: str) -> Rates:
         """Of the device, now; raises EngineError."""

@@ -1,4 +1,4 @@
-"""What a check found, how parts are kept so that a cut run goes on, and the table that they become."""
+"""What a check found, and how parts are kept so that a cut run goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 Verdict = Literal["pass", "fail", "not measured", "noted"]
 
@@ -48,6 +48,30 @@ def not_measured(check: str, reason: str, bar: str = "") -> Check:
 
 
 @dataclass(frozen=True)
+class Host:
+    """What a figure is of besides the part: the device, and what it was measured with."""
+
+    device: str
+    driver: str = ""
+    tensorrt: str = ""
+    torch: str = ""
+    commit: str = ""
+
+    def __str__(self) -> str:
+        known = {"driver": self.driver, "TensorRT": self.tensorrt, "torch": self.torch, "commit": self.commit}
+        return ", ".join([self.device, *(f"{what} {value}" for what, value in known.items() if value)])
+
+    @property
+    def slug(self) -> str:
+        """Device and TensorRT, as a folder's name spells them."""
+        parts = [self.device, *["trt", self.tensorrt] * bool(self.tensorrt)]
+        return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-")
+
+
+NOBODY = Host("")
+
+
+@dataclass(frozen=True)
 class Part:
     """A part's result: how it ended ("done", "crashed", "out of time"), and everything it found."""
 
@@ -56,7 +80,7 @@ class Part:
     seconds: float
     checks: tuple[Check, ...]
     when: str = ""
-    machine: str = ""
+    host: Host = NOBODY
     tries: int = 1
 
 
@@ -75,7 +99,9 @@ class Results:
         return self._path(name).is_file()
 
     def finished(self, name: str) -> bool:
-        """Whether a part need not run again: where it ran out of time once, what it built helps the next."""
+        """Whether a part need not run again: one that ran out of time is tried once more, with what others
+        have finished by then; a plan that it was building is begun anew.
+        """
         found = self.read([name])
         return bool(found) and (found[0].ended != "out of time" or found[0].tries > 1)
 
@@ -83,7 +109,7 @@ class Results:
         """How often a part has ended so far."""
         return sum(part.tries for part in self.read([name]))
 
-    def close(self, name: str, ended: str, seconds: float, machine: str = "", tries: int = 1) -> Part:
+    def close(self, name: str, ended: str, seconds: float, host: Host = NOBODY, tries: int = 1) -> Part:
         """Seal what a part wrote: a part that crashed keeps what it had found, and says so."""
         found = []
         if self.draft(name).is_file():
@@ -95,7 +121,7 @@ class Results:
         if ended != "done":
             found.append(Check(name, "", "", "fail", f"the part ended before its end: {ended}"))
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        part = Part(name, ended, round(seconds, 1), tuple(found), when, machine, tries)
+        part = Part(name, ended, round(seconds, 1), tuple(found), when, host, tries)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(name)
         path.with_suffix(".draft").write_text(
@@ -117,7 +143,7 @@ class Results:
             if self.has(name):
                 tree = json.loads(self._path(name).read_text("utf-8"))
                 checks = tuple(Check(**one) for one in tree.pop("checks"))
-                found.append(Part(checks=checks, **tree))
+                found.append(Part(checks=checks, host=Host(**tree.pop("host")), **tree))
         return found
 
     def _path(self, name: str) -> Path:
@@ -141,41 +167,10 @@ class Writer:
         print(f"  {check.verdict:<12} {check.check}: {check.figure} {check.reason}".rstrip(), flush=True)
 
 
-def table(parts: Sequence[Part], names: Sequence[str], title: str, rehearsal: bool) -> str:
-    """The Markdown page: facts of the machine, every check, and which parts are still to run."""
-    lines = [f"# {title}", ""]
-    if rehearsal:
-        lines += ["**A rehearsal on a processor with tiny shapes: no figure here is a measurement.**", ""]
-    lines += [_tally(parts), "", "| part | check | figure | bar | verdict | of what, or why |"]
-    lines.append("|---|---|---|---|---|---|")
-    for part in parts:
-        for one in part.checks:
-            cells = (part.name, one.check, one.figure, one.bar, one.verdict, one.reason)
-            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    missing = [name for name in names if name not in {part.name for part in parts}]
-    for name in missing:
-        lines.append(f"| {name} | | | | not measured | this part has not run yet |")
-    lines += ["", "Parts: " + ", ".join(f"{p.name} ({p.when}, {p.seconds:.0f} s)" for p in parts) + ".", ""]
-    return "\n".join(lines)
-
-
-def folder_for(root: Path, device: str, names: Iterable[str], today: str) -> Path:
-    """The newest folder of this device that still lacks a part, else a new one of today."""
-    slug = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+def folder_for(root: Path, host: Host, names: Iterable[str], today: str) -> Path:
+    """The newest folder of this device and TensorRT that still lacks a part, else a new one of today."""
     wanted = list(names)
-    for folder in sorted(root.glob(f"????-??-??-{slug}"), reverse=True):
+    for folder in sorted(root.glob(f"????-??-??-{host.slug}"), reverse=True):
         if not all(Results(folder).finished(name) for name in wanted):
             return folder
-    return root / f"{today}-{slug}"
-
-
-def _tally(parts: Sequence[Part]) -> str:
-    counts = {"pass": 0, "fail": 0, "not measured": 0}
-    for part in parts:
-        for one in part.checks:
-            counts[one.verdict] = counts.get(one.verdict, 0) + 1
-    return f"{counts['pass']} pass, {counts['fail']} fail, {counts['not measured']} not measured."
-
-
-def _cell(text: Any) -> str:
-    return " ".join(str(text).replace("|", "/").split())
+    return root / f"{today}-{host.slug}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.gpu.parts import MOST, Part
-from tests.gpu.results import Results
+from tests.gpu.results import Host, Results
 
 ROOT = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG = 1
@@ -27,7 +27,7 @@ class Plan:
     work: Path
     cuda: bool
     small: bool
-    machine: str
+    host: Host
     limit: float | None = None
     most: float = MOST
 
@@ -56,7 +56,7 @@ def run_all(wanted: Sequence[Part], plan: Plan, start: Start | None = None, agai
             plan.results.forget(part.name)
             left.append(part.name)
             continue
-        plan.results.close(part.name, ended, time.monotonic() - at, plan.machine, tries + 1)
+        plan.results.close(part.name, ended, time.monotonic() - at, plan.host, tries + 1)
     return left
 
 

@@ -25,7 +25,7 @@ def measure(ground: Ground, precision: str, seed: int) -> None:
     check = f"soak {seed}, {ground.shipped()[0]} {precision}"
     bundle = Bundle.load(ground.shipped()[0])
     if lost := lacking(bundle, precision):
-        ground.tell(not_measured(check, lost))
+        ground.tell(not_measured(check, lost, f"≤ {ALLOWED:g} MiB"))
         return
     with ground.checking(check):
         engine = opened(ground, bundle, precision)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from engines import golden
+from engines.bundle import Bundle
 from engines.engine import EngineChoice, FusedEngine
 from engines.errors import EngineError
 from engines.precision.cast import QUANTISED
@@ -16,22 +18,24 @@ from engines.tensorrt.buckets import Bucket, buckets_of
 from engines.tensorrt.signature import Signature
 from engines.throughput import Floor, alternating, inputs_of
 from tests.gpu import peers
+from tests.gpu.answers import checked, spell
 from tests.gpu.ground import LANES, Ground
-from tests.gpu.models import SHAPES, bundle_of, size_of
+from tests.gpu.models import SHAPES, Shape, bundle_of, size_of
 from tests.gpu.results import Check, at_least, at_most, holds, not_measured
 
+Runs = dict[str, Callable[[], object]]
 EACH = 6
 """Runs of every lane in one turn."""
+_ROOFLINE, _OTHERS = "of the serial roofline", "against others"
 
 
 def measure(ground: Ground, name: str, precision: str) -> None:
     """The part `name-precision`."""
     shape, check = SHAPES[name], f"{name} {precision}"
-    if lacking := ground.lacks(precision):
-        ground.tell(not_measured(check, lacking))
-        return
-    bundle = ground.at(bundle_of(shape, ground.work, ground.small), precision)
-    if bundle is None:
+    bundle = found(ground, name, precision)
+    if isinstance(bundle, str):
+        for what, bar in ((_ROOFLINE, _bar(shape, precision)), (_OTHERS, "> 1")):
+            ground.tell(not_measured(f"{check}: {what}", bundle, bar))
         return
     with ground.checking(f"{check}: build, load, run"):
         begun = time.monotonic()
@@ -60,7 +64,29 @@ def prepare(ground: Ground, name: str) -> None:
                 ground.at(bundle, precision)
 
 
-def _verify(ground: Ground, bundle, precision: str, check: str) -> None:
+def build(ground: Ground, name: str, precision: str) -> None:
+    """The part `build-name-precision`: the plans of its tower, for the parts that follow."""
+    check, bundle = f"{name} {precision}: plans", found(ground, name, precision)
+    if isinstance(bundle, str):
+        ground.tell(not_measured(check, bundle))
+    else:
+        ground.build(bundle, (SHAPES[name].tower,), precision, ground.budget, check)
+
+
+def found(ground: Ground, name: str, precision: str) -> Bundle | str:
+    """The bundle with graphs of a precision, or why there are none."""
+    if lacking := ground.lacks(precision):
+        return lacking
+    bundle = ground.at(bundle_of(SHAPES[name], ground.work, ground.small), precision)
+    return bundle or f"there are no graphs of it at {precision}: see that check"
+
+
+def _bar(shape: Shape, precision: str) -> str:
+    """It is one of 16 bits: what stays wider than 8 decides what is possible at fp8."""
+    return "" if precision in QUANTISED else f"≥ {shape.bar:g}"
+
+
+def _verify(ground: Ground, bundle: Bundle, precision: str, check: str) -> None:
     engine = FusedEngine(
         bundle, EngineChoice("tensorrt", precision), budget=ground.budget, contributions=False,
         uncalibrated="warn",
@@ -69,14 +95,16 @@ def _verify(ground: Ground, bundle, precision: str, check: str) -> None:
         error = engine.golden_error()
     finally:
         engine.close()
-    found, of_what = float("inf") if error is None else error, ""
+    worst, of_what = float("inf") if error is None else error, ""
     if precision in QUANTISED:
         of_what = "catches nonsense only: what 8 bits are worth is told by decisions"
     bar = golden.bound(precision, verified=precision in QUANTISED)
-    ground.tell(at_most(f"{check}: error of a golden logit", found, bar, of_what))
+    ground.tell(at_most(f"{check}: error of a golden logit", worst, bar, of_what))
 
 
-def _speed(ground: Ground, bundle, shape, precision: str, session: Session, check: str) -> None:
+def _speed(
+    ground: Ground, bundle: Bundle, shape: Shape, precision: str, session: Session, check: str
+) -> None:
     graph = bundle.read(bundle.graph_name(shape.tower))
     signature = Signature.of(graph)
     buckets = buckets_of(shape.tower, signature, bundle.preprocess, ground.budget)
@@ -87,23 +115,26 @@ def _speed(ground: Ground, bundle, shape, precision: str, session: Session, chec
     units = bucket.rows * (shape.size if shape.tower == "audio" and not ground.small else 1)
     with ThreadPoolExecutor(LANES) as pool:
         ours = {"ours": lambda: _busy(pool, session, inputs)}
-        with ground.checking(f"{check}: of the serial roofline", f"≥ {shape.bar:g}"):
+        with ground.checking(f"{check}: answers of every bucket"):
+            checked(ground, session, bundle, shape.tower, buckets, precision, check)
+        with ground.checking(f"{check}: {_ROOFLINE}", _bar(shape, precision)):
             floor = Floor(graph, signature, bundle.preprocess, precision)
             _roofline(ground, shape, precision, ours, floor, bucket, units, check)
         with ground.checking(f"{check}: latency by bucket, one at a time"):
             _every_bucket(ground, session, signature, buckets, bundle, check)
-        with ground.checking(f"{check}: against others", "> 1"):  # last: they are others' code
-            found = peers.torch_peers(ground, shape, precision, bucket.rows, check)
-            found |= peers.onnx_peers(ground, bundle, shape, precision, inputs, check)
-            _against(ground, shape, ours, found, units, check)
+        with ground.checking(f"{check}: {_OTHERS}", "> 1"):  # last: they are others' code
+            others = peers.torch_peers(ground, shape, precision, bucket.rows, check)
+            others |= peers.onnx_peers(ground, bundle, shape, precision, inputs, check)
+            _against(ground, shape, ours, others, units, check)
 
 
-def _roofline(ground: Ground, shape, precision: str, ours, floor: Floor, bucket: Bucket, units: int,
-              check: str) -> None:  # fmt: skip
+def _roofline(ground: Ground, shape: Shape, precision: str, ours: Runs, floor: Floor, bucket: Bucket,
+              units: int, check: str) -> None:  # fmt: skip
+    check, bar = f"{check}: {_ROOFLINE}", _bar(shape, precision)
     try:
         before = ground.rates(precision)
     except EngineError as error:
-        ground.tell(not_measured(f"{check}: of the serial roofline", str(error), f"≥ {shape.bar:g}"))
+        ground.tell(not_measured(check, str(error), bar))
         return
     spent = alternating(ours, ground.seconds)["ours"] / (EACH * LANES)
     after = ground.rates(precision)
@@ -113,16 +144,21 @@ def _roofline(ground: Ground, shape, precision: str, ours, floor: Floor, bucket:
         f"{mine:,.0f} of {best:,.0f} {shape.unit} at {bucket.rows} rows; this card's matrix rate "
         f"{rates.matrix / 1e12:.0f} TFLOP/s, copy rate {rates.copy / 1e12:.2f} TB/s"
     )
-    ground.tell(at_least(f"{check}: of the serial roofline", mine / best, shape.bar, told))
+    if bar:
+        ground.timed(at_least(check, mine / best, shape.bar, told))
+    else:
+        ground.tell(Check(check, f"{mine / best:.2f}", reason=f"{told}; the bar is for 16 bits"))
 
 
-def _against(ground: Ground, shape, ours, others, units: int, check: str) -> None:
-    found = alternating(ours | others, ground.seconds)
-    mine = units / (found.pop("ours") / (EACH * LANES))
-    for peer, spent in found.items():
-        ratio, reason = mine * spent / units, f"{mine:,.0f} and {units / spent:,.0f} {shape.unit}"
+def _against(ground: Ground, shape: Shape, ours: Runs, others: Mapping[str, peers.Peer], units: int,
+             check: str) -> None:  # fmt: skip
+    spent = alternating(ours | {name: peer.run for name, peer in others.items()}, ground.seconds)
+    mine = units / (spent["ours"] / (EACH * LANES))
+    for name, peer in others.items():
+        ratio, theirs = mine * spent[name] / units, units / spent[name]
+        reason = f"{mine:,.0f} and {theirs:,.0f} {shape.unit}; {peer.note}"
         good = "pass" if ratio > 1 else "fail"
-        ground.tell(Check(f"{check}: against {peer}", f"{ratio:.2f}×", "> 1", good, reason))
+        ground.timed(Check(f"{check}: against {name}", f"{ratio:.2f}×", "> 1", good, reason))
 
 
 def _every_bucket(ground: Ground, session, signature, buckets, bundle, check: str) -> None:
@@ -130,14 +166,9 @@ def _every_bucket(ground: Ground, session, signature, buckets, bundle, check: st
     for bucket in buckets:
         inputs = inputs_of(signature, bucket, bundle.preprocess)
         spent = alternating({"ours": lambda inputs=inputs: session.run(inputs)}, ground.seconds / 8, 2)
-        sizes = "×".join(str(size) for _, size in bucket.axes)
-        told.append(f"{_spell(bucket)}{'×' if sizes else ''}{sizes}: {spent['ours'] * 1e3:.2f} ms")
+        told.append(f"{spell(bucket)}: {spent['ours'] * 1e3:.2f} ms")
     ground.tell(Check(f"{check}: latency by bucket, one at a time", f"{len(told)} buckets", "", "noted",
                       "; ".join(told)))  # fmt: skip
-
-
-def _spell(bucket: Bucket) -> str:
-    return str(bucket.rows)
 
 
 def _busy(pool: ThreadPoolExecutor, session: Session, inputs: Arrays) -> None:
