@@ -6,11 +6,13 @@ in words. Calls that wait let go of the interpreter lock. A thread works on the 
 
 from engines.cuda.buffers import DeviceBuffer, Pinned, clear, copy_in, copy_out
 from engines.cuda.devices import activate, devices, memory, synchronise
-from engines.cuda.runtime import MORE_MEMORY, missing
-from engines.cuda.streams import Event, Graph, Stream
+from engines.cuda.runtime import MORE_MEMORY, CaptureBroken, missing
+from engines.cuda.streams import ALONE, Event, Graph, Stream
 
 __all__ = [
+    "ALONE",
     "MORE_MEMORY",
+    "CaptureBroken",
     "DeviceBuffer",
     "Event",
     "Graph",

@@ -13,12 +13,15 @@ MORE_MEMORY: Final = (
     "Lower engine.gpu_memory or the micro-batches' budgets, or end what else holds the GPU's memory"
 )
 
+_OLDEST: Final = 12
+"""The oldest CUDA that these packages are still made for, by its major version."""
 _INSTALL: Final = "Install it with: pip install 'tidegate[gpu]'"
 _RESTART: Final = (
     "Restart the process; where it comes back, look for Xid errors in the kernel's log and at nvidia-smi"
 )
 _CHECK: Final = "Check that nvidia-smi lists it; in a container, that it was started with access to GPUs"
 _MEMORY: Final = frozenset({"cudaErrorMemoryAllocation"})
+_DISTURBED: Final = frozenset({"cudaErrorStreamCaptureUnsupported", "cudaErrorStreamCaptureInvalidated"})
 _ABSENT: Final = {
     "cudaErrorNoDevice": ("there is no GPU", _CHECK),
     "cudaErrorDevicesUnavailable": (
@@ -54,6 +57,10 @@ _LOST: Final = frozenset(
         "Unknown",
     )
 )  # fmt: skip
+
+
+class CaptureBroken(EngineError):  # noqa: N818
+    """A capture spoilt by a call that none survives, as a rule another thread's: it can be tried again."""
 
 
 @cache
@@ -100,12 +107,19 @@ def failure(name: str, status: Any) -> EngineError:
         return OutOfMemory("GPU memory does not suffice", where=name, why=why, remedy=MORE_MEMORY)
     if status.name in _LOST:
         return DeviceLost("A GPU failed", where=name, why=why, remedy=_RESTART)
+    if disturbed(status):
+        return CaptureBroken("A capture was disturbed", where=name, why=why)
     return EngineError("A call of CUDA failed", where=name, why=why)
 
 
 def spoilt(status: Any) -> bool:
     """Whether a status says that a device which is there is full, or lost, not that there is none."""
     return status.name in (_MEMORY | _LOST) and status.name not in _ABSENT
+
+
+def disturbed(status: Any) -> bool:
+    """Whether a status says that a capture was spoilt by a call that none survives."""
+    return status.name in _DISTURBED
 
 
 def absence(status: Any) -> NoDevice:
@@ -132,11 +146,13 @@ def _driver() -> NoDevice:
             why="NVIDIA's driver is not installed, or not within reach",
             remedy=f"Install a driver for CUDA {cuda_version(needed)} or later. {_CHECK}",
         )
+    major = installed // 1000
+    older = f", or install packages for CUDA {major}: cuda-bindings {major}.* and tensorrt-cu{major}"
     return NoDevice(
         "No GPU can be used",
         why=f"NVIDIA's driver is too old: it is for CUDA {cuda_version(installed)}, "
         f"the package cuda-bindings for CUDA {cuda_version(needed)}",
-        remedy=f"Upgrade the driver, or install cuda-bindings {installed // 1000}.*",
+        remedy=f"Upgrade the driver{older if major >= _OLDEST else ''}",
     )
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final, Self
 
-from engines.cuda.runtime import call, quietly, runtime
+from engines.cuda.runtime import CaptureBroken, call, disturbed, quietly, runtime
+from engines.errors import EngineError
+
+ALONE: Final = threading.Lock()
+"""Held, in a process, by who captures a graph, and by who makes or gives back what a library may wait for the
+whole device for: no capture of another thread survives that."""
 
 _NON_BLOCKING: Final = 1
 _BLOCKING_SYNC: Final = 1
@@ -77,7 +83,10 @@ class Graph:
     """Work captured once, launched as one: the same addresses and shapes, their contents anew."""
 
     def __init__(self, stream: Stream, work: Callable[[], None]) -> None:
-        """Capture what `work` puts on the stream, which runs none of it; raises EngineError."""
+        """Capture what `work` puts on the stream, which runs none of it; raises EngineError.
+
+        CaptureBroken where it was spoilt, which is as a rule another thread's doing.
+        """
         graph = _captured(stream, work)
         try:
             self._graph = call("cudaGraphInstantiate", graph, 0)
@@ -107,9 +116,11 @@ def _captured(stream: Stream, work: Callable[[], None]) -> Any:
     call("cudaStreamBeginCapture", stream.handle, mode)
     try:
         work()
-    except BaseException:
-        _, graph = runtime().cudaStreamEndCapture(stream.handle)
+    except BaseException as error:
+        status, graph = runtime().cudaStreamEndCapture(stream.handle)
         if graph is not None and int(graph):
             quietly("cudaGraphDestroy", graph)
+        if type(error) is EngineError and disturbed(status):  # a library says no more than that it failed
+            raise CaptureBroken(error.what, where=error.where, why=error.why) from error
         raise
     return call("cudaStreamEndCapture", stream.handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import platform
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,14 @@ NEWEST: Final = 11
 _PACKAGES: Final = ("tensorrt", "tensorrt_bindings")
 _INSTALL: Final = "Install it with: pip install 'tidegate[gpu]'"
 _BROKEN: Final = (ImportError, OSError, RuntimeError, AttributeError)
+_DRIVER: Final = "Upgrade the NVIDIA driver, or install the TensorRT package for CUDA 12 (tensorrt-cu12)"
+_TOO_OLD: Final = re.compile(r"failure with error: 35\b")
+"""cudaErrorInsufficientDriver: TensorRT has a CUDA runtime of its own, newer perhaps than the bindings'."""
+_UNSTARTED: Final = "CUDA initialization failure"
+_SHORT: Final = re.compile(r"insuff?icient (device )?memory|memory is insuff?icient", re.IGNORECASE)
+_MEMORY: Final = re.compile(
+    rf"out ?of ?memory|memory allocation|cudaerror 2:|failure with error: 2\b|{_SHORT.pattern}", re.IGNORECASE
+)
 _LEVELS: Final = {
     "INTERNAL_ERROR": logging.ERROR,
     "ERROR": logging.ERROR,
@@ -34,6 +43,8 @@ _LEVELS: Final = {
     "INFO": logging.DEBUG,
     "VERBOSE": 0,
 }
+_LEFT: Final[list[Any]] = []
+"""What came of a start that failed: some releases hand it out, and it takes the process down as it goes."""
 _NUMPY: Final = {
     "FLOAT": "float32",
     "HALF": "float16",
@@ -47,9 +58,14 @@ _NUMPY: Final = {
 
 @dataclass(slots=True)
 class Heard:
-    """What TensorRT said of errors while a thread listened."""
+    """What TensorRT said of errors while a thread listened.
+
+    `warning` is the last that tells why something may fail later: some releases warn of what others call an
+    error, and the builder warns of each kernel that it leaves out for want of memory.
+    """
 
     errors: list[str] = field(default_factory=list)
+    warning: str = ""
     thread: int = field(default_factory=threading.get_ident)
 
     @property
@@ -60,19 +76,37 @@ class Heard:
     @property
     def memory(self) -> bool:
         """Whether it was for want of memory."""
-        text = " ".join(self.errors).lower()
-        return any(
-            sign in text for sign in ("out of memory", "outofmemory", "memory allocation", "cudaerror 2:")
-        )
+        return any(map(_MEMORY.search, self.errors))
+
+    @property
+    def short(self) -> bool:
+        """Whether the builder had to leave out what needs more memory than it may take."""
+        return any(map(_SHORT.search, self.errors))
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether CUDA did not start in TensorRT's own runtime."""
+        return any(_UNSTARTED in said for said in (*self.errors, self.warning))
+
+    def failed(self) -> None:
+        """Something failed, so what was warned of is a reason."""
+        if self.warning:
+            self.errors.insert(0, self.warning)
+            self.warning = ""
 
     def error(self, what: str, where: str, remedy: str = "") -> EngineError:
-        """An error that says so: OutOfMemory for want of memory, DeviceLost where the GPU is."""
+        """An error that says so: OutOfMemory for want of memory, DeviceLost where the GPU is.
+
+        NoDevice where the driver is too old for TensorRT.
+        """
         try:
             cuda.memory()  # a device that is lost answers nothing any more
         except DeviceLost as error:
             return DeviceLost(what, where=where, why=f"{self.why} | {error.why}", remedy=error.remedy)
         except EngineError:
             pass
+        if any(map(_TOO_OLD.search, self.errors)):
+            return NoDevice(what, where=where, why=self.why, remedy=_DRIVER)
         if self.memory:
             return OutOfMemory(what, where=where, why=self.why, remedy=remedy or cuda.MORE_MEMORY)
         return EngineError(what, where=where, why=self.why, remedy=remedy)
@@ -160,7 +194,11 @@ class Api:
             except (RuntimeError, TypeError) as error:
                 heard.errors.append(str(error))
                 made = None
+        if made is not None and heard.unstarted:
+            _LEFT.append(made)
+            made = None
         if made is None:
+            heard.failed()
             remedy = "End what else holds the GPU's memory" if heard.memory else ""
             raise heard.error("TensorRT does not start", f"{what}, TensorRT {self.version}", remedy)
         return made
@@ -267,11 +305,14 @@ def _logger(trt: Trt, ears: list[Heard], lock: threading.Lock) -> Any:
 
         def log(self, severity: Member, msg: str) -> None:
             level = _LEVELS.get(severity.name, logging.DEBUG)
-            if level == logging.ERROR:
+            if level >= logging.WARNING:
                 with lock:
                     mine = [heard for heard in ears if heard.thread == threading.get_ident()]
                     for heard in mine or ears:
-                        heard.errors.append(msg.strip())
+                        if level == logging.ERROR:
+                            heard.errors.append(msg.strip())
+                        elif _UNSTARTED in msg or _SHORT.search(msg):
+                            heard.warning = msg.strip()
             if level:
                 log.log(min(level, logging.WARNING), "TensorRT: %s", msg.strip())
 

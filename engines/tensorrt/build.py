@@ -179,7 +179,7 @@ class _Work:
         graph = readable(self._cast() if self.cast else self.graph)
         timings = self._timings(key)
         cuda.activate(self.device.index)
-        order = Order(graph, self.signature, key, self.terms.threads, self.where)
+        order = Order(graph, self.signature, key, self.terms.threads, self.where, self.terms.gpu_memory)
         plan, learnt = compiled(self.api, order, timings, Progress(what, tell))
         seconds = round(time.monotonic() - begun, 1)
         facts = {

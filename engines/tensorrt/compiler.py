@@ -6,11 +6,13 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from engines import cuda
 from engines.errors import EngineError
 from engines.tensorrt.api import Api, Heard
 from engines.tensorrt.key import PlanKey
+from engines.tensorrt.profiles import Profile
 from engines.tensorrt.progress import Progress
-from engines.tensorrt.protocols import BuilderConfig, OnnxParser
+from engines.tensorrt.protocols import Builder, BuilderConfig, Member, OnnxParser
 from engines.tensorrt.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -23,18 +25,23 @@ _ROOM: Final = (
     "End what else holds the GPU's memory, lower engine.tokens, engine.image_rows or engine.audio_seconds, "
     "or set engine.precision to a narrower one"
 )
-"""What helps where memory runs out: the builder takes what it needs, whatever engine.gpu_memory says."""
+"""What helps where memory runs out: engine.gpu_memory bounds what kernels are tried in, not whole builds."""
+_SHARE: Final = ", or raise engine.gpu_memory: kernels were left out that need more"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be built: `key` holds the profiles and the builder's options; `where` is for errors."""
+    """What is to be built: `key` holds the profiles and the builder's options; `where` is for errors.
+
+    Kernels are tried within `share` of the device's memory.
+    """
 
     graph: bytes
     signature: Signature
     key: PlanKey
     threads: int
     where: str
+    share: float = 1.0
 
 
 def compiled(api: Api, order: Order, timings: bytes, progress: Progress) -> tuple[bytes, bytes]:
@@ -63,16 +70,11 @@ def _attempt(
         raise _unread(parser, heard, order.where)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options["workspace"]))
+    _share(config, trt.MemoryPoolType.TACTIC_DRAM, order.share)
     config.clear_flag(trt.BuilderFlag.TF32)
     config.max_aux_streams = int(options["streams"])
-    for profile in order.key.profiles:
-        shapes = builder.create_optimization_profile()
-        for one in order.signature.inputs:
-            shapes.set_shape(
-                one.name, *(end.shape(one) for end in (profile.lowest, profile.typical, profile.highest))
-            )
-        if config.add_optimization_profile(shapes) < 0:
-            raise heard.error("A graph cannot be planned for", order.where, _remedy(heard))
+    if not all(_planned(builder, config, order, profile, heard) for profile in order.key.profiles):
+        raise heard.error("A graph cannot be planned for", order.where, _remedy(heard))
     _set_timings(config, timings)
     config.progress_monitor = monitor = api.monitor(progress)
     with progress.ticking():
@@ -81,9 +83,27 @@ def _attempt(
     if progress.error is not None:
         raise progress.error
     if plan is None:
+        heard.failed()
         return None, b""
     learnt = config.get_timing_cache()
     return bytes(plan), bytes(learnt.serialize()) if learnt is not None else b""
+
+
+def _share(config: BuilderConfig, pool: Member, share: float) -> None:
+    """Bound a pool to a share of the device: where host and GPU share memory, its own bound may be less."""
+    config.set_memory_pool_limit(pool, min(config.get_memory_pool_limit(pool), int(share * cuda.memory()[1])))
+
+
+def _planned(builder: Builder, config: BuilderConfig, order: Order, profile: Profile, heard: Heard) -> bool:
+    shapes = builder.create_optimization_profile()
+    ends = (profile.lowest, profile.typical, profile.highest)
+    try:
+        for one in order.signature.inputs:
+            shapes.set_shape(one.name, *(end.shape(one) for end in ends))
+    except RuntimeError as error:  # the bindings raise where the library says no
+        heard.errors.append(str(error))
+        return False
+    return config.add_optimization_profile(shapes) >= 0
 
 
 def _set_timings(config: BuilderConfig, timings: bytes) -> None:
@@ -105,4 +125,6 @@ def _unread(parser: OnnxParser, heard: Heard, where: str) -> EngineError:
 
 
 def _remedy(heard: Heard) -> str:
-    return _ROOM if heard.memory else _REMEDY
+    if heard.memory:
+        return _ROOM + (_SHARE if heard.short else "")
+    return _REMEDY

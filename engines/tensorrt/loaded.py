@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from engines import cuda
-from engines.errors import EngineError, PlanRefused
+from engines.errors import EngineError, OutOfMemory, PlanRefused
 from engines.tensorrt.api import Api, Heard, numpy_name
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.build import Plans
@@ -17,19 +20,29 @@ _REMEDY: Final = "Build it again with: tidegate engine build"
 
 
 class Loaded:
-    """One engine for each plan; `bytes` of the GPU's memory went to them.
+    """One engine for each of the plans, whose own bytes are not kept; `bytes` of the GPU's memory went there.
 
-    `uncaptured` says that a slot found that their work cannot be captured in a graph.
+    `digests` are the plans' SHA-256; `uncaptured` says that a slot found that their work cannot be captured
+    in a graph. Raises OutOfMemory where `share` of the GPU's memory would be passed.
     """
 
-    def __init__(self, api: Api, plans: Plans, device: int, where: str) -> None:
-        self.api, self.plans, self.device, self.where = api, plans, device, where
+    def __init__(self, api: Api, plans: Plans, device: int, where: str, share: float) -> None:
+        self.api, self.device, self.where = api, device, where
+        self.digests = tuple(hashlib.sha256(stored.plan).hexdigest() for stored in plans.stored)
         self.uncaptured = False
+        stored = tuple(replace(each, plan=b"") for each in plans.stored)
+        self.plans = replace(plans, stored=stored)
+        self._engines: list[CudaEngine] = []
+        self._runtime: Runtime | None = None
         cuda.activate(device)
-        free, _ = cuda.memory()
-        self._runtime: Runtime | None = api.runtime()
-        self._engines = [self._engine(self._runtime, stored.plan) for stored in plans.stored]
-        self.bytes = max(0, free - cuda.memory()[0])
+        with cuda.ALONE:
+            free, _ = cuda.memory()
+            try:
+                self._load([stored.plan for stored in plans.stored], share)
+            except BaseException:
+                self._forget()
+                raise
+            self.bytes = max(0, free - cuda.memory()[0])
 
     def context(self, bucket: Bucket, stream: cuda.Stream) -> ExecutionContext:
         """A context for one bucket, without working memory as yet; raises EngineError."""
@@ -39,8 +52,7 @@ class Loaded:
             context = self._engines[number].create_execution_context(strategy)
             good = context is not None
             if context is not None and context.active_optimization_profile != profile:
-                good = context.set_optimization_profile_async(profile, stream.handle)
-                stream.wait()
+                good = _chosen(context, profile, stream, heard)
             if context is None or not good:
                 raise heard.error("A plan cannot be run", self.where)
             for one in self.plans.signature.inputs:
@@ -53,8 +65,18 @@ class Loaded:
         """Give the weights back, once no context is left; harmless on a lost GPU."""
         with suppress(EngineError):
             cuda.activate(self.device)
+        with cuda.ALONE:
+            self._forget()
+
+    def _forget(self) -> None:
         self._engines.clear()
         self._runtime = None  # after its engines
+
+    def _load(self, plans: Sequence[bytes], share: float) -> None:
+        self._runtime = self.api.runtime()
+        for plan in plans:
+            check_room(len(plan), share, self.where)  # most of a plan is its weights
+            self._engines.append(self._engine(self._runtime, plan))
 
     def _engine(self, runtime: Runtime, plan: bytes) -> CudaEngine:
         with self.api.listening() as heard:
@@ -77,11 +99,34 @@ class Loaded:
         return engine
 
 
+def check_room(needed: int, share: float, where: str) -> None:
+    """Raises OutOfMemory where so many bytes more would pass a share of the current device's memory."""
+    free, total = cuda.memory()
+    if total - free + needed > share * total:
+        raise OutOfMemory(
+            "GPU memory does not suffice",
+            where=where,
+            why=f"{needed / 1e6:.0f} MB more would pass {share:.0%} of {total / 1e9:.1f} GB",
+            remedy="Raise engine.gpu_memory, lower the micro-batches' budgets, or free the GPU",
+        )
+
+
+def _chosen(context: ExecutionContext, profile: int, stream: cuda.Stream, heard: Heard) -> bool:
+    """Whether a context could be set to a profile, once it is."""
+    try:
+        good = context.set_optimization_profile_async(profile, stream.handle)
+    except RuntimeError as error:  # the bindings raise where the library says no
+        heard.errors.append(str(error))
+        return False
+    stream.wait()
+    return good
+
+
 def _inferred(context: ExecutionContext, heard: Heard) -> bool:
     """Whether the shapes of all tensors follow from those that are set."""
     try:
         return not context.infer_shapes()
-    except RuntimeError as error:  # a shape that is impossible: the only call here that raises
+    except RuntimeError as error:  # a shape that is impossible
         heard.errors.append(str(error))
         return False
 

@@ -217,6 +217,7 @@ class Pools(Protocol):
     """`MemoryPoolType`."""
 
     WORKSPACE: Member
+    TACTIC_DRAM: Member
 
 
 class Modes(Protocol):

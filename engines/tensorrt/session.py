@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from itertools import count
@@ -47,7 +47,7 @@ class TensorRTSession:
         self._loaded: list[Loaded] = []
         try:
             for device, own in plans.items():
-                self._loaded.append(Loaded(api, own, device, f"{where}, device {device}"))
+                self._loaded.append(Loaded(api, own, device, f"{where}, device {device}", share))
         except EngineError:
             self.close()
             raise
@@ -64,8 +64,12 @@ class TensorRTSession:
     @property
     def plans(self) -> tuple[str, ...]:
         """The SHA-256 of each plan: two of one key may compute by other kernels."""
-        own = {stored.plan for loaded in self._loaded for stored in loaded.plans.stored}
-        return tuple(sorted(hashlib.sha256(plan).hexdigest() for plan in own))
+        return tuple(sorted({digest for loaded in self._loaded for digest in loaded.digests}))
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Those that micro-batches run in, cheapest first."""
+        return self._buckets
 
     @property
     def reduced(self) -> bool:
@@ -81,9 +85,9 @@ class TensorRTSession:
         """Outputs by name, all parts of one array; raises EngineError."""
         rows, axes = measured(self._signature, inputs, self._where)
         answer = Answer(self._signature.outputs, rows)
-        for piece in self._cut(rows, axes):
-            for part in self._tried(piece, axes, inputs, answer):
-                self._piece(part, inputs, answer)
+        left = deque(self._cut(rows, axes))
+        while left:
+            left.extendleft(reversed(self._tried(left.popleft(), axes, inputs, answer)))
         return answer.views
 
     def close(self) -> None:
@@ -119,19 +123,28 @@ class TensorRTSession:
         return [Piece(start + own.start, own.rows, own.bucket) for own in pieces(self._buckets, rows, axes)]
 
     def _tried(self, piece: Piece, axes: Mapping[str, int], inputs: Arrays, answer: Answer) -> list[Piece]:
-        """Run a piece; where memory does not suffice, free what can be, and give its halves to be run."""
+        """Run a piece; where memory does not suffice, free what no tower uses, and give its halves to be run.
+
+        Raises OutOfMemory where it cannot be halved.
+        """
         try:
             self._piece(piece, inputs, answer)
+            return []
         except OutOfMemory as error:
-            for pool in self._pools:
-                pool.trim()
-            if piece.bucket.rows > 1:
-                self._give_up(piece.bucket, str(error))
-            parts = self._pieces(piece.start, piece.rows, axes)
-            if not parts:
-                raise
-            return parts
-        return []
+            short = error
+        if sum(pool.room.trim() for pool in self._pools) or piece.bucket.rows == 1:
+            try:
+                self._piece(piece, inputs, answer)
+                return []
+            except OutOfMemory as error:
+                short = error
+        if piece.bucket.rows == 1:
+            raise again(short)
+        self._give_up(piece.bucket, str(short))
+        parts = self._pieces(piece.start, piece.rows, axes)
+        if not parts:
+            raise again(short)
+        return parts
 
     def _give_up(self, bucket: Bucket, why: str) -> None:
         def stays(other: Bucket) -> bool:

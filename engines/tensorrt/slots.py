@@ -11,7 +11,7 @@ from engines import cuda
 from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.sessions.base import Arrays
 from engines.tensorrt.buckets import Bucket
-from engines.tensorrt.loaded import Loaded
+from engines.tensorrt.loaded import Loaded, check_room
 from engines.tensorrt.protocols import ExecutionContext
 from engines.tensorrt.staging import Answer, Inbox, Layout
 
@@ -80,7 +80,7 @@ class Slot:
     def _hold(self, context: ExecutionContext, share: float) -> None:
         sizes = (self._in.bytes, self._out.bytes)
         working = context.update_device_memory_size_for_shapes()
-        self._room(sum(sizes) + working, share)
+        check_room(sum(sizes) + working, share, f"{self._loaded.where}, {self.bucket}")
         pinned = [self._held.enter_context(cuda.Pinned(size)) for size in sizes]
         device = [self._held.enter_context(cuda.DeviceBuffer(size)) for size in (*sizes, working)]
         self.bytes = sum(buffer.size for buffer in device)
@@ -99,16 +99,6 @@ class Slot:
         self._inbox = Inbox(self._in.views(blocks[0]))
         self._views = self._out.views(blocks[1])
 
-    def _room(self, needed: int, share: float) -> None:
-        free, total = cuda.memory()
-        if total - free + needed > share * total:
-            raise OutOfMemory(
-                "GPU memory does not suffice",
-                where=f"{self._loaded.where}, {self.bucket}",
-                why=f"{needed / 1e6:.0f} MB more would pass {share:.0%} of {total / 1e9:.1f} GB",
-                remedy="Raise engine.gpu_memory, lower the micro-batches' budgets, or free the GPU",
-            )
-
     def _enqueue(self) -> None:
         assert self._context is not None, "Run after it was closed. This is a bug."
         cuda.copy_in(self._device[0], self._host[0], self._in.bytes, self._stream)
@@ -118,8 +108,13 @@ class Slot:
         cuda.copy_out(self._host[1], self._device[1], self._out.bytes, self._stream)
 
     def _captured(self) -> cuda.Graph | None:
+        """What was captured, at the second try where the first was spoilt; None where it cannot be."""
         try:
-            return cuda.Graph(self._stream, self._enqueue)
+            try:
+                return cuda.Graph(self._stream, self._enqueue)
+            except cuda.CaptureBroken:
+                self._stream = self._held.enter_context(cuda.Stream())
+                return cuda.Graph(self._stream, self._enqueue)
         except (DeviceLost, OutOfMemory):
             raise
         except EngineError as error:

@@ -203,13 +203,17 @@ def _status(name: str) -> cudaError_t:
 
 
 def _unsafe(name: str) -> cudaError_t:
-    """As `_status`, for calls that wait or allocate: within a capture they spoil it."""
+    """As `_status`, for calls that wait or allocate: within a capture they spoil it.
+
+    One that waits for the whole device spoils those of every thread, whatever their modes.
+    """
     status = _status(name)
     if status:
         return status
     for thing in list(handles.objects.values()):
         if isinstance(thing, _Stream) and thing.written is not None:
             anyone = thing.mode == cudaStreamCaptureMode.cudaStreamCaptureModeGlobal
+            anyone = anyone or name == "cudaDeviceSynchronize"
             if anyone or (thing.captor == threading.get_ident() and thing.mode != 2):
                 thing.broken = True
                 machine.faults.append(f"{name} within a capture")
@@ -279,10 +283,14 @@ def cudaMemGetInfo() -> tuple[cudaError_t, int | None, int | None]:
 def cudaDeviceSynchronize() -> tuple[cudaError_t]:
     status = _unsafe("cudaDeviceSynchronize")
     if not status:
-        for thing in list(handles.objects.values()):
-            if isinstance(thing, _Stream):
-                thing.drain()
+        _drain()
     return (status or _status("cudaDeviceSynchronize"),)
+
+
+def _drain() -> None:
+    for thing in list(handles.objects.values()):
+        if isinstance(thing, _Stream):
+            thing.drain()
 
 
 def cudaMalloc(size: int) -> tuple[cudaError_t, int | None]:
@@ -313,7 +321,7 @@ def cudaFreeHost(ptr: int) -> tuple[cudaError_t]:
 def _released(name: str, address: int, kind: str) -> tuple[cudaError_t]:
     status = _unsafe(name)
     if not status:
-        cudaDeviceSynchronize()  # as the real one does
+        _drain()  # as the real one does
     if not machine.give(int(address), kind):
         machine.faults.append(f"{name} of what was never given, or twice")
         return (cudaError_t.cudaErrorInvalidValue,)

@@ -56,6 +56,8 @@ class Built:
     """Whether the timing cache had seen this graph."""
     flags: frozenset[str]
     workspace: int | None
+    tactics: int | None
+    """The memory that the builder might try kernels in."""
 
 
 @dataclass
@@ -70,12 +72,16 @@ class Machine:
     """The status with which devices cannot be counted."""
 
     tensorrt: str = "10.15.1.29"
+    initialization: int = 0
+    """The status with which CUDA does not start for TensorRT, as a number: 35 where the driver is too old."""
     library: str | None = None
     """The version of TensorRT's library, where it is not that of the bindings."""
     build_seconds: float = 0.0
     build_steps: int = 4
     build_error: str | None = None
     """What the builder says while it fails."""
+    tactic_bytes: int = 0
+    """The memory that every kernel the builder knows takes while it is tried."""
     unsupported: str | None = None
     """An operator that the parser does not take."""
     refuse_plans: bool = False

@@ -33,6 +33,7 @@ class BuilderFlag(Enumeration):
 
 class MemoryPoolType(Enumeration):
     WORKSPACE = 0
+    TACTIC_DRAM = 4
 
 
 class TensorIOMode(Enumeration):
@@ -123,9 +124,15 @@ def weights(source: bytes) -> int:
     return -(-max(len(source), ALIGNMENT) // ALIGNMENT) * ALIGNMENT
 
 
-def started(logger: ILogger) -> None:
+def started(logger: ILogger, what: str) -> None:
     if not getattr(logger, "_made", False):
         raise TypeError("ILogger.__init__() must be called when overriding __init__")
-    if cudart.cudaGetDeviceCount()[0]:
-        logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+    status = int(cudart.cudaGetDeviceCount()[0]) or machine.initialization
+    if status:
+        logger.log(
+            ILogger.Severity.ERROR,
+            f"create{what}: Error Code 6: API Usage Error (CUDA initialization failure with error: {status}. "
+            "Please check your CUDA installation: "
+            "http://docs.nvidia.com/cuda/cuda-installation-guide-linux/index.html)",
+        )
         raise TypeError("pybind11::init(): factory function returned nullptr")

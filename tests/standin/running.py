@@ -34,7 +34,7 @@ _MULTIPLE_PROFILES = (10, 8)
 
 class Runtime:
     def __init__(self, logger: ILogger) -> None:
-        started(logger)
+        started(logger, "InferRuntime")
         self._logger = logger
         self.engine_host_code_allowed = False
         self.max_threads = 1
@@ -174,11 +174,14 @@ class IExecutionContext:
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         if not 0 <= profile_index < len(self._engine._profiles):
-            return self._failed(f"Error Code 3: API Usage Error (no profile {profile_index})")
+            self._failed(f"Error Code 3: API Usage Error (no profile {profile_index})")
+            raise RuntimeError("Error in set optimization profile async.")
         self._profile = profile_index
         self._shapes.clear()
         self._take()
-        return cudart.enqueue(stream_handle, lambda: None)
+        if not cudart.enqueue(stream_handle, lambda: None):
+            raise RuntimeError("Error in set optimization profile async.")
+        return True
 
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
         if self._engine.get_tensor_mode(name) is not TensorIOMode.INPUT:

@@ -147,7 +147,7 @@ class IOptimizationProfile:
         if not len(min) == len(opt) == len(max) or any(
             not 0 <= low <= best <= high for low, best, high in zip(min, opt, max, strict=True)
         ):
-            raise ValueError("Shape provided for min is inconsistent with other shapes.")
+            raise RuntimeError("Shape provided for min is inconsistent with other shapes.")
         self._shapes[input] = [Dims(min), Dims(opt), Dims(max)]
 
     def get_shape(self, input: str) -> list[Dims]:  # noqa: A002
@@ -226,7 +226,7 @@ class IBuilderConfig:
 
 class Builder:
     def __init__(self, logger: ILogger) -> None:
-        started(logger)
+        started(logger, "InferBuilder")
         self._logger = logger
         self.max_threads = 1
 
@@ -254,6 +254,16 @@ class Builder:
             or machine.free(cudart.current()) < needs
         ):
             return self._failed("Error Code 2: OutOfMemory (Requested size was larger than what is left.)")
+        tactics = config.get_memory_pool_limit(MemoryPoolType.TACTIC_DRAM)
+        if machine.tactic_bytes > tactics:
+            self._logger.log(
+                ILogger.Severity.WARNING,
+                f"Tactic Device request: {machine.tactic_bytes >> 20}MB Available: {tactics >> 20}MB. "
+                "Device memory is insufficient to use tactic.",
+            )
+            return self._failed(
+                "Error Code 10: Internal Error (Could not find any implementation for node X.)"
+            )
         known = graph.digest in config._cache._seen
         if not _steps(config.progress_monitor, known):
             return self._failed("Error Code 4: Build was cancelled")
@@ -265,6 +275,7 @@ class Builder:
                 known,
                 frozenset(flag.name for flag in config._flags),
                 config._pools.get(MemoryPoolType.WORKSPACE),
+                config._pools.get(MemoryPoolType.TACTIC_DRAM),
             )
         )
         profiles = [profile._shapes for profile in config._profiles] or [{}]

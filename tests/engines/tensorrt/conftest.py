@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engines.bundle import Bundle
 from engines.tensorrt.store import PlanStore
+from tests.engines.tensorrt.towers import Opener, opening
 from tests.standin import Machine, installed
 
 
@@ -29,3 +31,10 @@ def said() -> list[str]:
 def store(tmp_path: Path, said: list[str]) -> PlanStore:
     """Plans in a folder that is not there yet."""
     return PlanStore(tmp_path / "cache/plans", said.append)
+
+
+@pytest.fixture
+def opened(gpu: Machine, bundle: Bundle, store: PlanStore) -> Iterator[Opener]:
+    """Opens towers; at the end each gives everything back."""
+    with opening(gpu, bundle, store) as open_:
+        yield open_

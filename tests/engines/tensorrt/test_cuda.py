@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engines import cuda
-from engines.cuda import DeviceBuffer, Event, Graph, Pinned, Stream
+from engines.cuda import CaptureBroken, DeviceBuffer, Event, Graph, Pinned, Stream
 from engines.cuda.devices import driver_version
 from engines.cuda.runtime import runtime
 from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
@@ -51,7 +51,12 @@ def test_the_drivers_version_is_read_of_either_kind_of_module(
     ("knobs", "why", "remedy"),
     [
         ({"driver": 0}, "driver is not installed", "Install a driver for CUDA 13.0 or later"),
-        ({"driver": 12040}, "too old: it is for CUDA 12.4, the package cuda-bindings for CUDA 13.0", "12.*"),
+        (
+            {"driver": 12040},
+            "too old: it is for CUDA 12.4, the package cuda-bindings for CUDA 13.0",
+            "Upgrade the driver, or install packages for CUDA 12: cuda-bindings 12.* and tensorrt-cu12",
+        ),
+        ({"driver": 11080}, "too old: it is for CUDA 11.8", "Upgrade the driver"),
         ({"gpus": []}, "there is no GPU", "nvidia-smi"),
         ({"absent": "cudaErrorSystemDriverMismatch"}, "of different versions", "Reboot"),
         ({"absent": "cudaErrorSystemNotReady"}, "fabric manager", "Start nvidia-fabricmanager"),
@@ -261,6 +266,25 @@ def test_allocating_within_a_capture_is_an_error(gpu: Machine) -> None:
     with Stream() as stream, pytest.raises(EngineError, match="cudaErrorStreamCaptureUnsupported"):
         Graph(stream, lambda: DeviceBuffer(16).close())
     assert gpu.faults == ["cudaMalloc within a capture"]
+    gpu.faults.clear()
+
+
+def test_a_capture_that_another_thread_spoils_says_so(gpu: Machine) -> None:
+    def work() -> None:
+        thread = threading.Thread(target=runtime().cudaDeviceSynchronize)
+        thread.start()
+        thread.join()
+
+    def fail() -> None:
+        work()
+        raise EngineError("A graph failed", why="no reason")
+
+    with Stream() as stream:
+        for spoilt in (work, fail):
+            with pytest.raises(CaptureBroken):
+                Graph(stream, spoilt)
+        Graph(stream, lambda: None).close()
+    assert gpu.faults == ["cudaDeviceSynchronize within a capture"] * 2
     gpu.faults.clear()
 
 

@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-import gc
+import hashlib
 import logging
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engines import cuda
 from engines.bundle import GRAPHS, Bundle
-from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
-from engines.planner import Budget
-from engines.sessions import onnxruntime, tensorrt
+from engines.errors import DeviceLost, EngineError, NoDevice
 from engines.sessions.base import Arrays, Terms
+from engines.tensorrt import api
 from engines.tensorrt.buckets import pieces
-from engines.tensorrt.loaded import Loaded
-from engines.tensorrt.pool import MOST, ROOMS, Room
+from engines.tensorrt.build import built
 from engines.tensorrt.session import TensorRTSession
 from engines.tensorrt.store import PlanStore
+from tests.engines.tensorrt.towers import BUDGET, Opener, agree, inputs
 from tests.standin import Gpu, Machine
 from tests.standin.running import IExecutionContext, _Run
-from tests.tiny_bundle import SIDE, TOKENS, WIDTH
-
-BUDGET = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
-Opener = Callable[..., TensorRTSession]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PlanStore:
-    return PlanStore(tmp_path / "plans")
-
-
-@pytest.fixture
-def opened(gpu: Machine, bundle: Bundle, store: PlanStore) -> Iterator[Opener]:
-    """Opens towers; at the end each gives everything back."""
-    found: list[TensorRTSession] = []
-
-    def open_(tower: str = "text", graphs: bool = True, **terms: object) -> TensorRTSession:
-        own = Terms(**{"budget": BUDGET, **terms})
-        found.append(tensorrt.opened(bundle, tower, "fp32", own, store=store, graphs=graphs))
-        return found[-1]
-
-    yield open_
-    for session in found:
-        session.close()
-    gc.collect()  # errors that tests have caught hold on to frames
-    if gpu.sticky is None:
-        assert not +gpu.live, gpu.live
-        assert gpu.held() == gpu.held("pinned") == 0
-        assert all(room.take(1) for room in ROOMS.values())
-        for room in ROOMS.values():
-            room.give()
-
-
-def inputs(tower: str, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
-    random = np.random.default_rng((seed, rows))
-    if tower == "text":
-        return {"ids": random.integers(1, 500, (rows, int(random.integers(1, 65))), dtype=np.int32)}
-    if tower == "image":
-        return {"pixels": random.integers(0, 256, (rows, SIDE, SIDE, 3), dtype=np.uint8)}
-    if tower == "audio":
-        longest = int(random.integers(500, 32_000))
-        samples = random.normal(0, 3000, (rows, longest)).astype(np.float32)
-        return {"samples": samples, "lengths": np.full(rows, longest, np.int32)}
-    slots = {m: random.normal(size=(rows, k, WIDTH)).astype(np.float32) for m, k in TOKENS.items()}
-    return slots | {"presence": random.integers(0, 2, (rows, 3)).astype(np.float32)}
-
-
-def agree(bundle: Bundle, tower: str, given: Arrays, answer: Arrays) -> None:
-    wanted = onnxruntime.OnnxRuntimeSession(bundle, tower, "fp32", Terms()).run(given)
-    assert answer.keys() == wanted.keys()
-    for name, value in wanted.items():
-        np.testing.assert_allclose(answer[name], value, atol=1e-4, rtol=1e-4, err_msg=name)
+from tests.tiny_bundle import TOKENS, WIDTH
 
 
 @pytest.mark.parametrize("tower", GRAPHS)
@@ -146,6 +93,16 @@ def test_where_capturing_fails_it_is_said_once_and_served_without(
     assert [r.message.split(",")[0] for r in caplog.records] == ["served without CUDA graphs"]
 
 
+def test_a_capture_that_another_thread_spoilt_is_tried_again(
+    opened: Opener, gpu: Machine, bundle: Bundle, caplog: pytest.LogCaptureFixture
+):
+    gpu.fail("cudaStreamEndCapture", "cudaErrorStreamCaptureInvalidated", times=1)
+    session = opened("image")
+    agree(bundle, "image", inputs("image", 3), session.run(inputs("image", 3)))
+    assert gpu.calls["cudaGraphLaunch"] == 1
+    assert "without CUDA graphs" not in caplog.text
+
+
 @pytest.mark.parametrize("tower", GRAPHS)
 def test_eight_threads_at_once_get_their_own_answers(opened: Opener, bundle: Bundle, tower: str):
     session = opened(tower)
@@ -177,27 +134,6 @@ def test_waiting_lets_go_of_the_interpreter(opened: Opener, gpu: Machine):
     assert steps > 100
 
 
-def test_slots_of_all_towers_are_made_one_at_a_time(
-    opened: Opener, gpu: Machine, monkeypatch: pytest.MonkeyPatch
-):
-    making, most = [0], [0]
-    context = Loaded.context
-
-    def watched(*given: object) -> object:
-        making[0] += 1
-        most[0] = max(most[0], making[0])
-        time.sleep(0.02)
-        making[0] -= 1
-        return context(*given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Loaded, "context", watched)
-    sessions = [opened(tower) for tower in GRAPHS]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda own: own[1].run(inputs(own[0], 2)), zip(GRAPHS, sessions, strict=True)))
-    assert most == [1]
-    assert [session.slots for session in sessions] == [1, 1, 1, 1]
-
-
 def test_shapes_that_are_impossible_are_an_engine_error(
     opened: Opener, gpu: Machine, monkeypatch: pytest.MonkeyPatch
 ):
@@ -207,6 +143,25 @@ def test_shapes_that_are_impossible_are_an_engine_error(
     monkeypatch.setattr(IExecutionContext, "infer_shapes", impossible)
     with pytest.raises(EngineError, match="infer_shapes error code"):
         opened("image").run(inputs("image", 2))
+
+
+def test_a_profile_that_cannot_be_set_is_an_engine_error(opened: Opener, gpu: Machine, bundle: Bundle):
+    session = opened("text")
+    given = {"ids": np.ones((1, 64), np.int32)}
+    gpu.fail("enqueue", "cudaErrorInvalidValue", times=1)  # it is what the binding enqueues first
+    with pytest.raises(EngineError, match="Error in set optimization profile async"):
+        session.run(given)
+    agree(bundle, "text", given, session.run(given))
+
+
+def test_a_plan_is_not_kept_once_it_is_loaded(gpu: Machine, bundle: Bundle, store: PlanStore):
+    plans = built(bundle, "image", "fp32", Terms(budget=BUDGET), cuda.devices()[0], store)
+    plan = plans.stored[0].plan
+    session = TensorRTSession(api.load(), {0: plans}, 0.8, "here")
+    del plans
+    assert sys.getrefcount(plan) == 2, "this name, and the question"
+    assert session.plans == (hashlib.sha256(plan).hexdigest(),)
+    session.close()
 
 
 def test_larger_than_the_largest_bucket_is_cut(opened: Opener, bundle: Bundle):
@@ -261,76 +216,6 @@ def test_gpus_of_two_models_have_plans_of_their_own(opened: Opener, gpu: Machine
 def test_a_gpu_that_is_not_there_is_refused(opened: Opener):
     with pytest.raises(NoDevice, match="device 3"):
         opened("image", devices=(0, 3))
-
-
-def test_memory_is_what_is_held(opened: Opener, gpu: Machine):
-    session = opened("image")
-    for rows in (1, 16):
-        session.run(inputs("image", rows))
-        assert session.memory == {0: gpu.held()}
-
-
-def test_memory_stays_within_its_share(opened: Opener, gpu: Machine, bundle: Bundle):
-    session = opened("image", gpu_memory=0.5)
-    session.run(inputs("image", 1))
-    gpu.gpus[0].memory = int(gpu.held() * 2.6)  # room for little more than there is
-    gpu.run_seconds = 0.005
-    work = [inputs("image", rows, seed) for seed in range(8) for rows in (1, 4)]
-    with ThreadPoolExecutor(4) as pool:
-        for given, answer in zip(work, pool.map(session.run, work), strict=True):
-            agree(bundle, "image", given, answer)
-    assert gpu.held() <= gpu.gpus[0].memory / 2
-
-
-def test_slots_of_seldom_buckets_make_room(
-    opened: Opener, gpu: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(ROOMS, 0, Room(2))
-    session = opened("text")
-    for seed in range(30):
-        given = inputs("text", 1 + seed % 8, seed)
-        agree(bundle, "text", given, session.run(given))
-    assert session.slots == 2
-
-
-def test_every_tower_gets_a_slot_however_many_others_have(monkeypatch: pytest.MonkeyPatch):
-    room = Room()
-    assert all(room.take(k) for k in range(MOST))
-    assert not room.take(5)
-    assert room.take(0)
-
-
-def test_out_of_memory_halves_the_batch(
-    opened: Opener, gpu: Machine, bundle: Bundle, caplog: pytest.LogCaptureFixture
-):
-    session = opened("image")
-    given = inputs("image", 16)
-    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation", times=1)
-    agree(bundle, "image", given, session.run(given))
-    assert max(bucket.rows for bucket in session._buckets) <= 8
-    for seed in range(3):
-        session.run(inputs("image", 16, seed))
-    assert caplog.text.count("smaller micro-batches") == 1, "said once"
-    assert session.reduced
-
-
-def test_out_of_memory_gives_slots_back_first(opened: Opener, gpu: Machine, bundle: Bundle):
-    session = opened("image")
-    session.run(inputs("image", 1))
-    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation", times=1)
-    agree(bundle, "image", inputs("image", 16), session.run(inputs("image", 16)))
-    assert session.slots == 1
-    assert max(bucket.rows for bucket in session._buckets) == 16
-
-
-def test_out_of_memory_to_the_end_is_raised(opened: Opener, gpu: Machine):
-    session = opened("image")
-    gpu.fail("cudaMalloc", "cudaErrorMemoryAllocation")
-    with pytest.raises(OutOfMemory) as caught:
-        session.run(inputs("image", 16))
-    assert "engine.gpu_memory" in caught.value.remedy
-    gpu.failures.clear()
-    session.run(inputs("image", 16))  # memory came back: it serves again
 
 
 def test_a_lost_gpu_ends_the_session_for_everybody(opened: Opener, gpu: Machine):
