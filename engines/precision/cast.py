@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineError
 
+Alive = Callable[[], None]
+"""Hears now and then that work goes on; what it raises ends that."""
 Samples = Sequence[Mapping[str, NDArray[Any]]]
 """Inputs of a graph by name, as many micro-batches as there are."""
 
@@ -33,6 +37,11 @@ NEEDED: Final = (
 )  # fmt: skip
 GRAPH, RESULT, SAMPLES = "graph.onnx", "result.onnx", "samples"
 PRECISION, FAILURE = "precision.txt", "failure.txt"
+_TOLD: Final = "told.txt"
+_LOOK: Final = 5.0
+"""Seconds from one sign of life to the next."""
+_MOST: Final = 7200.0
+"""Seconds after which a process counts as hung: the largest graphs take minutes."""
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -40,6 +49,10 @@ def missing() -> str | None:
     """Why nothing can be cast here; None where it can."""
     lost = [name for name in NEEDED if find_spec(name) is None]
     return f"not installed: {', '.join(lost)}" if lost else None
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +66,24 @@ class Wanted:
 
 
 def cast_graph(
-    model: bytes, precision: str, tower: str = "graph", samples: Samples = (), *, head_too: bool = False
+    model: bytes,
+    precision: str,
+    tower: str = "graph",
+    samples: Samples = (),
+    alive: Alive = _nothing,
+    *,
+    head_too: bool = False,
 ) -> bytes:
     """An fp32 graph at another precision; names, types and shapes of inputs and outputs stay.
 
     The head stays at fp32 unless ``head_too``. fp16 takes ``samples`` to find what would overflow, fp8 and
-    int8 need them. A graph without attention has no use for fp8 and is cast to fp16. Raises EngineError.
+    int8 need them. A graph without attention has no use for fp8 and is cast to fp16. `alive` is called every
+    few seconds. Raises EngineError.
     """
-    return cast_graphs([Wanted(model, precision, tower, samples)], head_too=head_too)[0]
+    return cast_graphs([Wanted(model, precision, tower, samples)], alive, head_too=head_too)[0]
 
 
-def cast_graphs(wanted: Sequence[Wanted], *, head_too: bool = False) -> list[bytes]:
+def cast_graphs(wanted: Sequence[Wanted], alive: Alive = _nothing, *, head_too: bool = False) -> list[bytes]:
     """Several graphs as `cast_graph` makes them, in one process; raises EngineError for the first
     that fails.
     """
@@ -73,12 +93,12 @@ def cast_graphs(wanted: Sequence[Wanted], *, head_too: bool = False) -> list[byt
         _check(wanted[k])
     if real:
         with tempfile.TemporaryDirectory() as name:
-            for k, made in zip(real, _run(Path(name), [wanted[k] for k in real]), strict=True):
+            for k, made in zip(real, _run(Path(name), [wanted[k] for k in real], alive), strict=True):
                 done[k] = made
     return done
 
 
-def _run(folder: Path, wanted: Sequence[Wanted]) -> list[bytes]:
+def _run(folder: Path, wanted: Sequence[Wanted], alive: Alive) -> list[bytes]:
     own = [folder / str(k) for k in range(len(wanted))]
     for place, each in zip(own, wanted, strict=True):
         (place / SAMPLES).mkdir(parents=True)
@@ -86,10 +106,7 @@ def _run(folder: Path, wanted: Sequence[Wanted]) -> list[bytes]:
         (place / PRECISION).write_text(each.precision, encoding="utf-8")
         for k, sample in enumerate(each.samples):
             np.savez(place / SAMPLES / f"{k:05}.npz", allow_pickle=False, **sample)
-    ended = subprocess.run(
-        [sys.executable, "-m", "engines.precision.job", *map(str, own)],
-        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
-    )  # fmt: skip
+    ended = _ended([sys.executable, "-m", "engines.precision.job", *map(str, own)], folder, alive)
     for place, each in zip(own, wanted, strict=True):
         if not (place / RESULT).is_file():
             raise EngineError(
@@ -97,6 +114,28 @@ def _run(folder: Path, wanted: Sequence[Wanted]) -> list[bytes]:
                 remedy="Use another precision for this bundle",
             )  # fmt: skip
     return [(place / RESULT).read_bytes() for place in own]
+
+
+def _ended(command: Sequence[str], folder: Path, alive: Alive) -> str:
+    """Run a process to its end, and tell of it; it is killed where `alive` raises, or nothing comes of it."""
+    over = time.monotonic() + _MOST
+    with (folder / _TOLD).open("wb") as told:
+        child = subprocess.Popen(
+            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told
+        )
+        try:
+            while child.poll() is None and time.monotonic() < over:
+                alive()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_LOOK)
+        finally:
+            hung = child.poll() is None
+            child.kill()
+            child.wait()
+    if hung:
+        return f"its process did not end within {_MOST:.0f} s"
+    lines = (folder / _TOLD).read_text("utf-8", "replace").strip().splitlines()
+    return f"its process ended with {child.returncode}: {lines[-1][:300] if lines else 'it said nothing'}"
 
 
 def _check(wanted: Wanted) -> None:
@@ -121,9 +160,6 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
 
 
-def _reason(folder: Path, ended: subprocess.CompletedProcess[bytes]) -> str:
+def _reason(folder: Path, ended: str) -> str:
     failure = folder / FAILURE
-    if failure.is_file():
-        return failure.read_text("utf-8")[:500]
-    told = ended.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"its process ended with {ended.returncode}: {told[-1][:300] if told else 'it said nothing'}"
+    return failure.read_text("utf-8")[:500] if failure.is_file() else ended

@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from engines.precision.cast import FAILURE, GRAPH, PRECISION, QUANTISED, RESULT, SAMPLES
 from engines.precision.folding import clamp_masks, fold_bytes, name_nodes, shield_casts, tidied
-from engines.precision.policy import KEPT, LARGEST, attends, before_logarithms, kept_nodes
+from engines.precision.policy import KEPT, LARGEST, attends, kept_nodes
 
 OPSET: Final = {"bf16": 22, "fp16": 20, "fp8": 21, "int8": 21}
 """The first opset whose operators take these types, or the one that ours are exported at."""
@@ -40,8 +40,7 @@ def made(folder: Path, precision: str) -> ModelProto:
     model = onnx.load(folder / GRAPH)
     name_nodes(model)
     fold_bytes(model)
-    if precision != "bf16":
-        clamp_masks(model)
+    clamp_masks(model)
     if precision == "fp8" and not attends(model):
         precision = "fp16"
     kept = kept_nodes(model, precision)
@@ -70,12 +69,15 @@ def _cast(model: ModelProto, kept: set[str], precision: str, folder: Path) -> Mo
 
 
 def _quantised(model: ModelProto, kept: set[str], precision: str, folder: Path) -> ModelProto:
-    """Explicit Q/DQ with fixed scales: per channel for weights, per tensor for activations."""
+    """Explicit Q/DQ with fixed scales: per channel for weights, per tensor for activations.
+
+    The converter keeps whole kinds of operators at FP32, but no single nodes: where there are such, all that
+    is not quantised stays at FP32.
+    """
     # Compiled at first import, only ever used for 4-bit weights.
     sys.modules.setdefault("cppimport", types.ModuleType("cppimport"))
     from modelopt.onnx.quantization import quantize
 
-    spectra = before_logarithms(model.graph)
     result = folder / "quantised.onnx"
     quantize(
         str(_saved(model, folder)),
@@ -87,7 +89,7 @@ def _quantised(model: ModelProto, kept: set[str], precision: str, folder: Path) 
         nodes_to_exclude=_named(kept),
         disable_mha_qdq=precision == "int8",
         op_types_to_exclude_fp16=list(KEPT),
-        high_precision_dtype="fp32" if spectra else "fp16",
+        high_precision_dtype="fp32" if kept else "fp16",
         opset=max(OPSET[precision], model.opset_import[0].version),
         output_path=str(result),
         log_level="ERROR",

@@ -24,7 +24,7 @@ def kept_nodes(model: ModelProto, precision: str) -> set[str]:
     """Names of nodes that stay at FP32 besides those of `KEPT`; only such as have float32 outputs."""
     kinds = kinds_of(model)
     found = before_logarithms(model.graph) | whole_numbers(model.graph, kinds)
-    if precision == "fp16":
+    if precision != "bf16":
         found |= beyond_half(model)
     # Told of others too, the converter takes their booleans for floats.
     floats = {n.name for n in model.graph.node if all(kinds.get(x) == TensorProto.FLOAT for x in n.output)}

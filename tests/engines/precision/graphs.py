@@ -8,6 +8,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 WIDTH, WORDS = 32, 50
+LONGEST = 60_000
 Node = tuple[str, list[str], str, dict[str, Any]]
 
 
@@ -28,8 +29,11 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def encoder(mask: float = float("-inf")) -> ModelProto:
-    """Byte rows looked up, one attention over what is no padding, byte layers, a norm: ids → tokens."""
+def encoder(mask: float = float("-inf"), *, added: bool = False) -> ModelProto:
+    """Byte rows looked up, one attention over what is no padding, byte layers, a norm: ids → tokens.
+
+    Scores of padding are replaced by the mask, or have (padding · mask) `added` to them.
+    """
     random = np.random.default_rng(3)
 
     def layer(name: str, taken: str) -> list[Node]:
@@ -39,6 +43,13 @@ def encoder(mask: float = float("-inf")) -> ModelProto:
             ("Mul", [f"{name}.raw", f"{name}.scale"], name, {}),
         ]
 
+    hiding: list[Node] = [("Where", ["hidden", "far", "scores"], "masked", {})]
+    if added:
+        hiding = [
+            ("Cast", ["hidden"], "share", {"to": TensorProto.FLOAT}),
+            ("Mul", ["share", "far"], "below", {}),
+            ("Add", ["scores", "below"], "masked", {}),
+        ]
     nodes: list[Node] = [
         ("Gather", ["table", "ids"], "rows", {}),
         ("Cast", ["rows"], "float_rows", {"to": TensorProto.FLOAT}),
@@ -50,7 +61,7 @@ def encoder(mask: float = float("-inf")) -> ModelProto:
         ("MatMul", ["query", "turned"], "scores", {}),
         ("Equal", ["ids", "nothing"], "padding", {}),
         ("Unsqueeze", ["padding", "middle"], "hidden", {}),
-        ("Where", ["hidden", "far", "scores"], "masked", {}),
+        *hiding,
         ("Softmax", ["masked"], "shares", {"axis": -1}),
         ("MatMul", ["shares", "value"], "seen", {}),
         *layer("out", "seen"),
@@ -91,11 +102,35 @@ def spectrum() -> ModelProto:
     return model(nodes, constants, {"samples": (TensorProto.FLOAT, ["rows", 32])}, "tokens", ["rows", WIDTH])
 
 
+def paced() -> ModelProto:
+    """The encoder, its tokens times a length's share of LONGEST: ids, lengths → tokens."""
+    made = encoder()
+    graph = made.graph
+    graph.node[-1].output[0] = "normed"
+    graph.node.extend(
+        [
+            helper.make_node("Cast", ["lengths"], ["counted"], name="Cast_counted", to=TensorProto.FLOAT),
+            helper.make_node("Div", ["counted", "longest"], ["share"], name="Div_share"),
+            helper.make_node("Unsqueeze", ["share", "last"], ["pace"], name="Unsqueeze_pace"),
+            helper.make_node("Mul", ["normed", "pace"], ["tokens"], name="Mul_tokens"),
+        ]
+    )
+    constants = {"longest": np.array(LONGEST, np.float32), "last": np.array([1, 2])}
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    graph.input.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["rows"]))
+    return made
+
+
 def ids(rows: int = 4) -> dict[str, np.ndarray]:
     random = np.random.default_rng(1)
     table = random.integers(1, WORDS, (rows, 16)).astype(np.int32)
     table[::2, 9:] = 0
     return {"ids": table}
+
+
+def lengths(rows: int = 4) -> dict[str, np.ndarray]:
+    """Beyond what half precision holds, as ten seconds of sound are."""
+    return ids(rows) | {"lengths": np.linspace(160_000, 80_000, rows).astype(np.int32)}
 
 
 def samples(rows: int = 4) -> dict[str, np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,7 +20,7 @@ from engines.precision import cast
 from engines.precision.cast import Wanted, cast_graph, cast_graphs
 from engines.precision.compare import compare, golden_error, inputs_of
 from engines.precision.policy import KEPT, kinds_of
-from tests.engines.precision.graphs import encoder, ids, samples, spectrum
+from tests.engines.precision.graphs import encoder, ids, lengths, paced, samples, spectrum
 
 needs_optimiser = pytest.mark.skipif(cast.missing() is not None, reason="needs the quantise extra")
 LOW = {"bf16": TensorProto.BFLOAT16, "fp16": TensorProto.FLOAT16}
@@ -33,6 +36,14 @@ def sound() -> bytes:
     return bytes(spectrum().SerializeToString())
 
 
+def padded() -> bytes:
+    return bytes(encoder(float(np.finfo(np.float32).min), added=True).SerializeToString())
+
+
+def counted() -> bytes:
+    return bytes(paced().SerializeToString())
+
+
 @pytest.fixture(scope="module")
 def made() -> Mapping[tuple[str, str], ModelProto]:
     """Every tiny graph at every precision, in one process: loading the optimiser is what takes time."""
@@ -40,6 +51,8 @@ def made() -> Mapping[tuple[str, str], ModelProto]:
         pytest.skip("needs the quantise extra")
     wanted = [Wanted(text(), p, "text", [ids(), ids(3)]) for p in LOWER]
     wanted += [Wanted(sound(), p, "audio", [samples(), samples(3)]) for p in LOWER]
+    wanted += [Wanted(padded(), p, "padded", [ids(), ids(3)]) for p in LOWER]
+    wanted += [Wanted(counted(), p, "counted", [lengths(), lengths(3)]) for p in LOWER]
     graphs = cast_graphs(wanted)
     return {(w.tower, w.precision): onnx.load_from_string(g) for w, g in zip(wanted, graphs, strict=True)}
 
@@ -67,6 +80,18 @@ def test_answers_stay_near(made, tower, precision):
     found = compare(before, made[tower, precision].SerializeToString(), [taken])
     assert found.typical < BOUNDS[precision]
     assert found.as_it_is == (precision != "bf16")
+
+
+@pytest.mark.parametrize("precision", LOWER)
+def test_a_mask_that_is_multiplied_makes_no_nan(made, precision):
+    found = compare(padded(), made["padded", precision].SerializeToString(), [ids()])
+    assert found.typical < BOUNDS[precision]
+
+
+@pytest.mark.parametrize("precision", LOWER)
+def test_a_length_beyond_half_precision_keeps_its_share(made, precision):
+    found = compare(counted(), made["counted", precision].SerializeToString(), [lengths()])
+    assert found.typical < BOUNDS[precision]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -143,6 +168,39 @@ def test_without_the_optimiser_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(cast, "find_spec", lambda name: None if name == "modelopt" else object())
     with pytest.raises(EngineError, match=r"not installed: modelopt\. pip install 'tidegate\[quantise\]'"):
         cast_graph(text(), "bf16", "text")
+
+
+SLOW = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+
+
+def test_while_a_graph_is_cast_a_sign_of_life_is_given_and_may_end_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(cast, "_LOOK", 0.05)
+    monkeypatch.chdir(tmp_path)
+    heard = []
+
+    def alive() -> None:
+        heard.append(1)
+        if Path("pid").exists() and Path("pid").read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cast._ended([sys.executable, "-c", SLOW], tmp_path, alive)
+    assert len(heard) > 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
+
+
+def test_a_process_that_never_ends_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(cast, "_LOOK", 0.05)
+    monkeypatch.setattr(cast, "_MOST", 0.2)
+    found = cast._ended([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, lambda: None)
+    assert "did not end within" in found
+
+
+def test_of_a_process_that_says_much_the_last_line_is_told(tmp_path):
+    script = "import sys; sys.stderr.write('x' * 200_000 + '\\nno room\\n'); sys.exit(3)"
+    found = cast._ended([sys.executable, "-c", script], tmp_path, lambda: None)
+    assert found == "its process ended with 3: no room"
 
 
 @needs_optimiser

@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from engines.bundle import Bundle
 from engines.precision.policy import attends, before_logarithms, kept_nodes
@@ -43,3 +44,15 @@ def test_lengths_are_counted_at_fp32_and_bytes_are_not():
     ]
     inputs = {"lengths": (TensorProto.INT32, ["rows"]), "pixels": (TensorProto.UINT8, ["rows"])}
     assert kept_nodes(model(nodes, {}, inputs, "y", ["rows"]), "bf16") == {"Cast_counted"}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
+def test_what_half_precision_has_no_number_for_stays_wherever_the_rest_is_halved(precision):
+    made = encoder()
+    made.graph.node[-1].input[0] = "safe"
+    made.graph.node.insert(
+        len(made.graph.node) - 1, helper.make_node("Add", ["sum", "tiny"], ["safe"], name="Add_safe")
+    )
+    made.graph.initializer.append(numpy_helper.from_array(np.array(1e-12, np.float32), "tiny"))
+    assert "Add_safe" in kept_nodes(made, precision)
+    assert "Add_safe" not in kept_nodes(made, "bf16")
