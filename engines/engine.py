@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from engines import calibration, golden
-from engines.batch import Batch, Example, Float32, Outputs
+from engines.batch import MODALITIES, Batch, Example, Float32, Outputs
 from engines.bundle import GRAPHS, Bundle
 from engines.calibration import Uncalibrated
 from engines.combine import HeadRows, combinations, largest, mean, subpatterns
 from engines.errors import BundleError, EngineError
-from engines.head import Head, Logits
+from engines.head import Head, Logits, NotFinite
 from engines.labels import Labels
-from engines.lanes import Lanes, gpu_lanes, lanes_for
+from engines.lanes import EACH, Lanes, gpu_lanes, lanes_for
 from engines.planner import Budget
 from engines.preprocess.spec import Preprocess
 from engines.sessions import fake
@@ -29,6 +29,9 @@ from engines.sessions.host import cpu_name, usable_cores
 from engines.sessions.timed import Timed
 from engines.thresholds import Thresholds
 from engines.towers import Towers
+
+if TYPE_CHECKING:
+    from engines.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,9 @@ class FusedEngine:
         self._golden = None if choice.backend == fake.BACKEND.name else bundle.golden  # it is no model
         self._calibration, self.thresholds = fit, fit.thresholds
         self._contributions, self._on_gpu = contributions, on_gpu
+        self._bundle, self._threads, self._rehearsed = bundle, threads, False
+        # GPUs take turns, each with so many lanes of its own: all of them have run what came round so often.
+        self._turns = 1 if len(devices) < 2 else EACH * len(devices)
         small = lanes_for(bundle.graph_bytes(choice.precision), threads)
         self._lanes = Lanes(gpu_lanes(len(devices)) if on_gpu else small)
         self.useful_token_ratio = 1.0
@@ -194,18 +200,20 @@ class FusedEngine:
         return rows, self._head.run([rows], self._towers.run(batch))[0]
 
     def warm_up(self) -> None:
-        """Run small and typical batches and check the golden vectors; raises EngineError."""
+        """Run small and typical batches and check the golden vectors; raises EngineError.
+
+        The first time it also runs every profile that a GPU's plans have, on rows of the golden vectors, and
+        holds the answers to the same bound, against fp32 on the processor.
+        """
         self.infer(self._typical(1, 1))
         self.infer(self._typical(32, 2))
         error = self.golden_error()
         limit = golden.bound(self.info.precision, verified=self._on_gpu)
         if error is not None and error > limit:
-            raise EngineError(
-                "The engine does not give the bundle's golden answers",
-                where=f"{self.info.bundle} on {self.info.backend}, {self.info.precision}",
-                why=f"a logit is off by {error:.2g}, more than {limit:.2g}",
-                remedy="Set engine.backend to another one, or engine.precision to fp32",
-            )
+            raise self._wrong(f"a logit is off by {error:.2g}, more than {limit:.2g}")
+        if not self._rehearsed:
+            self._rehearse(limit)
+            self._rehearsed = True
 
     def golden_error(self) -> float | None:
         """The largest error against the golden vectors; None where the bundle has none."""
@@ -230,6 +238,41 @@ class FusedEngine:
         self._lanes.close()
         _close(self._sessions)
 
+    def _rehearse(self, limit: float) -> None:
+        buckets = {tower: own.buckets for tower, own in zip(MODALITIES, self._sessions[:3], strict=True)}
+        if not any(buckets.values()):  # it takes any shape, and runs them all by the same code
+            return
+        from engines.rehearsal import rehearsals
+
+        channels = self.preprocess.text.channels
+        given = [] if self._golden is None else golden.examples_of(self._golden, channels)
+        planned = rehearsals(self._bundle, buckets, [*given, *self._examples(32, 2)])
+        for own, wanted in zip(planned, self._expected(planned), strict=True):
+            batch = own.batch
+            for _ in range(self._turns):
+                try:
+                    error = golden.error(wanted, self.logits(batch)[1])
+                except NotFinite as broken:
+                    raise self._wrong(f"{own.name} gives what is no number") from broken
+                if error > limit:
+                    raise self._wrong(f"a logit is off by {error:.2g} in {own.name}, more than {limit:.2g}")
+
+    def _expected(self, planned: Sequence[Rehearsal]) -> list[golden.Tensors]:
+        choice = EngineChoice("onnxruntime", "fp32")
+        reference = FusedEngine(self._bundle, choice, threads=self._threads, uncalibrated="warn")
+        try:
+            return [own.expected(reference.logits(Batch.of(own.examples))[1]) for own in planned]
+        finally:
+            reference.close()
+
+    def _wrong(self, why: str) -> EngineError:
+        return EngineError(
+            "The engine does not give the bundle's golden answers",
+            where=f"{self.info.bundle} on {self.info.backend}, {self.info.precision}",
+            why=why,
+            remedy="Set engine.backend to another one, or engine.precision to fp32",
+        )
+
     def _calibrated(self, batch: Batch, rows: HeadRows, answer: Logits) -> Outputs:
         outputs, fit = _empty(len(batch), len(self.labels)), self._calibration
         outputs.sentiment[:] = mean(fit.sentiment(answer.sentiment, rows.pattern), rows)
@@ -246,6 +289,9 @@ class FusedEngine:
         return outputs
 
     def _typical(self, texts: int, media: int) -> Batch:
+        return Batch.of(self._examples(texts, media))
+
+    def _examples(self, texts: int, media: int) -> list[Example]:
         spec, random = self.preprocess, np.random.default_rng(0)
         image = (spec.image.height, spec.image.width, 3)
         count = min(spec.audio.samples, 2 * spec.audio.rate)
@@ -253,7 +299,7 @@ class FusedEngine:
         for example in examples[:media]:
             example.images = [random.integers(0, 256, image, dtype=np.uint8)]
             example.audio = [random.integers(-3000, 3000, count, dtype=np.int16)]
-        return Batch.of(examples)
+        return examples
 
 
 def open_engine(

@@ -49,8 +49,13 @@ def bound(precision: str, verified: bool = False) -> float:
 
 def batch_of(golden: Tensors, channels: Sequence[str] = ("ids",)) -> Batch:
     """The recorded inputs as a batch; raises BundleError."""
+    return Batch.of(examples_of(golden, channels))
+
+
+def examples_of(golden: Tensors, channels: Sequence[str] = ("ids",)) -> list[Example]:
+    """The recorded inputs, event by event; raises BundleError."""
     check(golden, channels)
-    return Batch.of([_example(golden, channels, k) for k in range(len(golden["presence"]))])
+    return [_example(golden, channels, k) for k in range(len(golden["presence"]))]
 
 
 def write_golden(

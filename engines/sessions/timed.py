@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from engines.batch import Float32
 from engines.sessions.base import Arrays, Session
+
+if TYPE_CHECKING:
+    from engines.tensorrt.buckets import Bucket
 
 
 class Timed:
@@ -35,6 +39,11 @@ class Timed:
     def plans(self) -> tuple[str, ...]:
         """The SHA-256 of each plan that it runs; empty for a session that has none."""
         return tuple(getattr(self._session, "plans", ()))
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The shapes that it was planned for, cheapest first; empty for a session that takes any."""
+        return tuple(getattr(self._session, "buckets", ()))
 
     @property
     def reduced(self) -> bool:
