@@ -1,14 +1,16 @@
 """The engines that may serve a bundle, best first: on a GPU the first that decides as fp32 on the processor
 does, and which comes next when one fails.
 
-`auto` on a machine with a usable GPU: TensorRT, then torch, each at falling speed of its precisions; without
-one, what is fastest on the processor. A GPU engine is never replaced by the processor unless that is allowed.
+`auto` on a machine with a GPU: TensorRT, then torch, each at falling speed of its precisions; without one,
+what is fastest on the processor. A GPU engine is never replaced by the processor unless that is allowed; nor
+is a GPU that is there, and that TensorRT is installed for, but that its driver does not let be used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from engines.engine import EngineInfo, FusedEngine, open_on_host
 from engines.errors import DeviceLost, EngineError, OutOfMemory
 from engines.evaluation import events_of
 from engines.planner import Budget
-from engines.sessions.choose import GPU, QUANTISED, EngineChoice, candidates, known, on_gpu
+from engines.sessions.choose import BACKENDS, GPU, EngineChoice, candidates, known, on_gpu
 from engines.steps import Step, caused_by, code_of
 from engines.verdicts import Verdicts, facts_of, reference_answers
 from engines.verify import Unverified, Verdict, verify
@@ -37,7 +39,8 @@ class Wanted:
     """What the configuration asks for; see `open_engine`. ``host`` and ``gpu`` bound micro-batches on either;
     ``gpu_memory`` is the share of a GPU's memory that may be filled; ``cpu_fallback`` lets the processor take
     over from one; ``progress`` hears what is built, and the share that is done; ``plans`` is the folder where
-    that is kept, None for the cache; without ``build`` an engine whose plans are not there is passed over.
+    that is kept, None for the cache; without ``build`` an engine whose plans are not there is passed over;
+    with ``anew`` engines are verified whatever was found before.
     """
 
     backend: str = "auto"
@@ -53,6 +56,7 @@ class Wanted:
     progress: Callable[[str, float], None] | None = None
     plans: Path | None = None
     build: bool = True
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Ladder:
         if backend != "auto" and backend not in GPU:
             return [Rung(self, backend, precision)]
         pairs, self.absent = on_gpu(self.bundle, backend, precision, self.wanted.devices)
-        self._gpu |= bool(pairs)
+        self._gpu |= bool(pairs) or any(BACKENDS[name].broken() for name in GPU)
         rungs = [Rung(self, *pair) for pair in pairs]
         if not self._gpu:
             rungs.append(Rung(self, HOST, precision))
@@ -165,6 +169,13 @@ class Ladder:
             self._note(rung.backend, rung.precision, error)
             raise
 
+    def judged(self, backend: str, precision: str, verdict: Verdict, plans: Sequence[str]) -> None:
+        """Keep what was found of a GPU engine, in place of what was known, and on which plans."""
+        if not verdict.serves(precision):  # where plans cannot be kept, no start shall build them in vain
+            there = set(BACKENDS[backend].kept(self.wanted.plans))
+            plans = tuple(plan for plan in plans if plan in there)
+        self._verdicts.keep(facts_of(self.bundle, backend, precision, self.wanted.gpu), verdict, plans)
+
     def _note(self, backend: str, precision: str, error: EngineError) -> None:
         step = Step(backend, precision, str(error), code_of(error))
         self.steps[:] = [*(own for own in self.steps if own.name != step.name), step]
@@ -178,18 +189,24 @@ class Ladder:
         return _warm(engine)
 
     def _on_gpu(self, rung: Rung, alive: Alive) -> FusedEngine:
+        """Opened, warmed up and verified, by what was found before where that was on the same plans.
+
+        What was refused for what it decides is refused unopened, so that no start builds in vain; it is tried
+        again once a plan that it was judged by is no longer kept, once versions, GPUs or budgets are others,
+        and where the ladder judges `anew`.
+        """
         facts = facts_of(self.bundle, rung.backend, rung.precision, self.wanted.gpu)
-        known = self._verdicts.recall(facts)
-        if known is not None:
-            _check(known, rung, self.bundle)
+        if not self.wanted.anew:
+            there = partial(BACKENDS[rung.backend].kept, self.wanted.plans)
+            _check(self._verdicts.refusal(facts, rung.precision, there), rung, self.bundle)
         engine = _warm(self._opened(rung, alive))
         try:
-            verdict = self._verdicts.recall(facts, engine.plans)
+            verdict = None if self.wanted.anew else self._verdicts.recall(facts, engine.plans)
             if verdict is None:
                 verdict = self._verify(engine, rung, alive)
                 if verdict is not None:
-                    self._verdicts.keep(facts, verdict, engine.plans)
-                    _check(verdict, rung, self.bundle)
+                    self.judged(rung.backend, rung.precision, verdict, engine.plans)
+            _check(verdict, rung, self.bundle)
         except EngineError:
             engine.close()
             raise
@@ -268,10 +285,8 @@ def _warm(engine: FusedEngine) -> FusedEngine:
     return engine
 
 
-def _check(verdict: Verdict, rung: Rung, bundle: Bundle) -> None:
-    # Golden vectors hardly bound 8 bits: it takes decisions enough to tell.
-    proven = verdict.enough or rung.precision not in QUANTISED
-    if not (verdict.good and proven):
+def _check(verdict: Verdict | None, rung: Rung, bundle: Bundle) -> None:
+    if verdict is not None and not verdict.serves(rung.precision):
         raise Unverified(
             "An engine does not decide as the reference does",
             where=f"{bundle.name} on {rung.name}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -47,21 +48,40 @@ class Verdicts:
 
     def recall(self, facts: str, plans: Sequence[str] | None = None) -> Verdict | None:
         """What was kept, of these very plans where some are named; None where nothing legible was."""
-        if facts not in self._known:
-            try:
-                tree = json.loads(_place(f"{facts}.json").read_bytes())
-                judged = tuple(str(plan) for plan in tree.get("plans", ()))
-                self._known[facts] = Verdict.from_dict(tree), judged
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        try:
+            tree = json.loads(_place(f"{facts}.json").read_bytes())
+            judged = tuple(str(plan) for plan in tree.get("plans", ()))
+            self._known[facts] = Verdict.from_dict(tree), judged  # by another process, perhaps
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if facts not in self._known:
                 return None
         verdict, judged = self._known[facts]
         return verdict if plans is None or tuple(plans) == judged else None
+
+    def refusal(self, facts: str, precision: str, there: Callable[[], Collection[str]]) -> Verdict | None:
+        """A verdict by which an engine at this precision may not serve, None where it has to be tried.
+
+        It holds as long as all plans that it was kept with are `there`: once one of them was pruned, spoiled
+        or built anew, they are others. Kept with none, as for torch, it holds until `facts` change.
+        """
+        verdict = self.recall(facts)
+        if verdict is None or verdict.serves(precision):
+            return None
+        judged = self._known[facts][1]
+        return verdict if not judged or set(judged) <= set(there()) else None
 
     def keep(self, facts: str, verdict: Verdict, plans: Sequence[str] = ()) -> None:
         """Remember a verdict, and of which plans it is."""
         self._known[facts] = verdict, tuple(plans)
         tree = verdict.to_dict() | {"plans": list(plans)}
         _write(_place(f"{facts}.json"), json.dumps(tree, indent=1).encode())
+
+
+def forget() -> None:
+    """Drop every verdict that is kept: engines are verified anew. What the reference said stays."""
+    for path in _place("").glob("*.json"):
+        with suppress(OSError):  # a read-only home holds none of ours
+            path.unlink()
 
 
 def reference_answers(

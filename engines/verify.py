@@ -18,6 +18,7 @@ from engines.batch import Batch, Float32
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.head import NotFinite
+from engines.sessions.choose import QUANTISED
 from engines.thresholds import Thresholds
 
 BOUND: Final = 0.001
@@ -68,10 +69,14 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Whether the engine may serve: there are decisions, every answer is a number, and at most `BOUND` of
-        the decisions differ.
-        """
+        """Whether there are decisions, at most `BOUND` of them differ, and every answer is a number."""
         return self.decisions > 0 and not self.nan and self.share <= BOUND
+
+    def serves(self, precision: str) -> bool:
+        """Whether an engine at this precision may serve: of 8 bits golden vectors tell little, so there must
+        be decisions enough too.
+        """
+        return self.good and (self.enough or precision not in QUANTISED)
 
     def __str__(self) -> str:
         if self.nan:

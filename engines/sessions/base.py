@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +50,11 @@ def _never() -> bool:
     return False
 
 
+def _none(folder: Path | None) -> Collection[str]:
+    del folder
+    return ()
+
+
 def _nothing(precision: str, devices: Sequence[int] | None = None) -> str | None:
     del precision, devices
     return None
@@ -63,7 +68,8 @@ class Backend:
     of those that it `reads`.
     `on_gpu` tells whether it computes on GPUs here: then towers run side by side, and threads only wait.
     `lacks` says why its GPUs, all or those of some numbers, cannot compute at a precision, None where they
-    can.
+    can. `kept` are the plans in a folder (None: the cache), each by its SHA-256; it raises EngineError.
+    `broken` tells whether everything is installed to use a GPU that is there, and yet it cannot be used.
     """
 
     name: str
@@ -75,3 +81,5 @@ class Backend:
     on_gpu: Callable[[], bool] = _never
     reads: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp8", "int8")
     lacks: Callable[[str, Sequence[int] | None], str | None] = _nothing
+    kept: Callable[[Path | None], Collection[str]] = _none
+    broken: Callable[[], bool] = _never

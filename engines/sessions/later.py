@@ -30,4 +30,6 @@ def later(name: str, reads: tuple[str, ...]) -> Backend:
         on_gpu=lambda: real().on_gpu(),
         reads=reads,
         lacks=lambda precision, devices: real().lacks(precision, devices),
+        kept=lambda folder: real().kept(folder),
+        broken=lambda: real().broken(),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from engines import cuda
@@ -17,6 +19,9 @@ from engines.tensorrt.session import TensorRTSession
 from engines.tensorrt.store import PlanStore
 
 log = logging.getLogger(__name__)
+
+NODES: Final = Path("/dev")
+"""Where a driver that is loaded shows its GPUs, as nvidia0 and so on."""
 
 _NEEDED: Final[Mapping[str, tuple[int, int]]] = {"bf16": (8, 0), "fp8": (8, 9)}
 """The compute capability from which on a GPU computes at a precision; at others all do."""
@@ -83,6 +88,19 @@ def _missing() -> str | None:
     return None
 
 
+def _broken() -> bool:
+    """Whether TensorRT is installed and the driver shows a GPU, but CUDA finds none: unless it is hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not any(NODES.glob("nvidia[0-9]*")):
+        return False
+    if api.missing() or cuda.missing():
+        return False
+    try:
+        cuda.devices()
+    except EngineError:
+        return True
+    return False
+
+
 def _native() -> tuple[str, ...]:
     devices = cuda.devices()
     return ("fp32", *(precision for precision in CASTABLE if _too_old(precision, devices) is None))
@@ -111,4 +129,6 @@ BACKEND = Backend(
     open=opened,
     on_gpu=lambda: True,
     lacks=_lacks,
+    kept=lambda folder: PlanStore(folder, log.warning).digests(),
+    broken=_broken,
 )

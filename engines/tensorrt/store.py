@@ -59,6 +59,8 @@ class Entry:
     problem: str = ""
     kind: Kind = "plan"
     idle: float = 0.0
+    digest: str = ""
+    """The SHA-256 of a plan that can be trusted."""
 
 
 class PlanStore:
@@ -164,6 +166,10 @@ class PlanStore:
         """Every plan, and every refused file, newest first, verified in full; raises StoreError."""
         return tuple(entry for entry in self._entries("check") if entry.kind != "timings")
 
+    def digests(self) -> frozenset[str]:
+        """The SHA-256 of every plan, by which an engine names those that it runs; raises StoreError."""
+        return frozenset(entry.digest for entry in self._entries("header") if entry.kind == "plan")
+
     def prune(
         self,
         keep_days: float | None = None,
@@ -268,7 +274,7 @@ class PlanStore:
         except FileNotFoundError:  # another process has just pruned it
             return None
         kind = next(kind for kind in _KINDS if name.endswith(f".{kind}"))
-        now, key, facts, problem = time.time(), None, {}, ""
+        now, key, facts, problem, digest = time.time(), None, {}, "", ""
         written = about.st_mtime
         if kind == "refused":
             problem = REASONS.get(name.split(".")[1], "it was put aside")
@@ -276,6 +282,7 @@ class PlanStore:
             try:
                 found = signed.read(fd, name, secret, depth)
                 key, facts, written = _key(found, name), found.header["facts"], found.header["written"]
+                digest = found.header["sha256"]
                 if key is not None and kind == "plan":
                     facts = {**facts, **_noted_in(fd, _notes(key), secret, found.header["sha256"])}
                 problem = "" if key else REASONS["key"]
@@ -284,7 +291,9 @@ class PlanStore:
             except OSError as error:
                 problem = error.strerror or str(error)
         path = self.folder / name
-        return Entry(path, about.st_size, now - written, key, facts, problem, kind, now - about.st_mtime)
+        return Entry(
+            path, about.st_size, now - written, key, facts, problem, kind, now - about.st_mtime, digest
+        )
 
     def _wait(self, key: PlanKey, holder: int, seconds: float) -> None:
         who = f"another process ({holder})" if holder else "another process"

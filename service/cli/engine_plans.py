@@ -62,15 +62,19 @@ def list_(config: Path | None, overrides: tuple[str, ...], as_json: bool) -> int
     )
 )
 @click.option("--keep-days", type=click.FloatRange(min=0), metavar="N", help="Remove older plans too.")
-@click.option("--all", "everything", is_flag=True, help="Remove every plan.")
+@click.option("--all", "everything", is_flag=True, help="Remove every plan, and what was found of them.")
 @settings_options
 @json_option
 def prune(
     keep_days: float | None, everything: bool, config: Path | None, overrides: tuple[str, ...], as_json: bool
 ) -> int:
     """Remove plans."""
+    from engines import verdicts
+
     store = store_of(settings_of(config, overrides))
     gone = store.prune(keep_days, _stale(), everything)
+    if everything:
+        verdicts.forget()
     if as_json:
         emit(
             {

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     help=teach(
         "Compare an engine's decisions with those of fp32 on the processor, on the bundle's evaluation set "
         "or on events of your own.\n\n"
-        "More than 0.1 % of decisions that differ, or an answer that is no number, is refused: exit code 78.",
+        "More than 0.1 % of decisions that differ, an answer that is no number, golden vectors that come out "
+        "wrong, or at 8 bits fewer than 1000 decisions are refused, as `run` does: exit code 78. Of the "
+        "bundle's own events `run` keeps to what is found here.",
         ("tidegate engine verify starter", "every precision of the engine that `auto` takes"),
         ("tidegate engine verify mine --precision fp16", "one of them"),
         ("tidegate engine verify mine --data events.jsonl", "on your events"),
@@ -66,15 +68,17 @@ def verify(
             reference.close()
     refused = False
     for name, precision in pairs:
-        verdict, why = _judged(bundle, settings, name, precision, want, events, as_json)
-        good = verdict is not None and verdict.good
+        verdict, good, why = _judged(
+            bundle, settings, name, precision, want, events, as_json, keep=data is None
+        )
         refused |= not good
         if as_json:
             told = {} if verdict is None else verdict.to_dict() | {"share": verdict.share}
             emit({"schema": "tidegate.engine-verdict/1", "engine": name, "precision": precision,
                   "good": good, "why": why, "on": of_what, **told})  # fmt: skip
         else:
-            _show(name, precision, verdict, why, of_what)
+            say(f"{name} {precision}, on {of_what}: {'decides as fp32 does' if good else 'refused'}; {why}")
+            _show(verdict)
     return Exit.CONFIG if refused else Exit.OK
 
 
@@ -120,29 +124,47 @@ def _engine(bundle: Bundle, settings: Any, backend: str, precision: str, quiet: 
 
 
 def _judged(
-    bundle: Bundle, settings: Any, backend: str, precision: str, want: Any, events: Batch, quiet: bool
-) -> tuple[Verdict | None, str]:
+    bundle: Bundle, settings: Any, backend: str, precision: str, want: Any, events: Batch, quiet: bool,
+    keep: bool,
+) -> tuple[Verdict | None, bool, str]:  # fmt: skip
+    """The verdict, whether `run` would serve such an engine, and why; `run` is told of it where `keep`."""
     from engines.errors import DeviceLost, EngineError, NoDevice
+    from engines.sessions.choose import GPU
     from engines.verify import verify as judge
+    from service.assembly import ladder_of
 
     try:
         with reaching():
             engine = _engine(bundle, settings, backend, precision, quiet)
             try:
                 with progress(f"Asking {backend} {precision}", None, quiet=quiet):
+                    wrong = _wrong(engine)
                     verdict = judge(want, engine, events)
+                if keep and backend in GPU:
+                    ladder_of(bundle, settings).judged(backend, precision, verdict, engine.plans)
             finally:
                 engine.close()
     except (NoDevice, DeviceLost):
         raise
     except EngineError as error:
-        return None, str(error)
-    return verdict, str(verdict)
+        return None, False, str(error)
+    return verdict, not wrong and verdict.serves(precision), wrong or str(verdict)
 
 
-def _show(backend: str, precision: str, verdict: Verdict | None, why: str, of_what: str) -> None:
-    good = verdict is not None and verdict.good
-    say(f"{backend} {precision}, on {of_what}: {'decides as fp32 does' if good else 'refused'}; {why}")
+def _wrong(engine: Any) -> str:
+    """What warming up finds wrong, which `run` does first: golden vectors, and every profile of plans."""
+    from engines.errors import DeviceLost, EngineError, NoDevice, OutOfMemory
+
+    try:
+        engine.warm_up()
+    except (NoDevice, DeviceLost, OutOfMemory):
+        raise
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def _show(verdict: Verdict | None) -> None:
     if verdict is not None and verdict.by_label:
         table(
             ("label", "decisions", "differ", "share", "largest error of a probability"),

@@ -1,136 +1,26 @@
-"""The ladder: on a GPU the first engine that decides as fp32 does, each refusal told, and what comes next."""
+"""The ladder: which engines may serve, best first, and what comes next when one fails."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from engines import calibration
-from engines import ladder as ladders
-from engines.batch import Batch
-from engines.bundle import EVALUATION, Bundle
-from engines.engine import FusedEngine, open_engine
+from engines.bundle import Bundle
 from engines.errors import DeviceLost, EngineError, OutOfMemory
-from engines.evaluation import write_evaluation
 from engines.ladder import Ladder, Wanted
-from engines.planner import Budget
-from engines.sessions import onnxruntime, tensorrt, torch
-from engines.sessions.base import Backend, Terms
+from engines.sessions import tensorrt, torch
+from engines.sessions.base import Backend
 from engines.sessions.choose import BACKENDS, GPU, on_gpu
-from engines.thresholds import Thresholds
-from engines.verify import Unverified
-from tests.standin import Machine, installed
-from tests.tiny_bundle import LABELS, examples, seal
-
-EVENTS = 420
-Change = Callable[[dict[str, Any], int], dict[str, Any]]
-
-
-def flips(outputs: dict[str, Any], rows: int) -> dict[str, Any]:
-    """Wrong where rows are many: on the evaluation set, and not on the golden vectors."""
-    return outputs | {"moderation": outputs["moderation"] + (3 if rows > 100 else 0)}
-
-
-def breaks(outputs: dict[str, Any], rows: int) -> dict[str, Any]:
-    return outputs | {"sentiment": outputs["sentiment"] * (np.nan if rows > 100 else 1)}
-
-
-def shifts(outputs: dict[str, Any], rows: int) -> dict[str, Any]:
-    return outputs | {"sentiment": outputs["sentiment"] + np.float32([1, 0, 0])}
-
-
-@dataclass
-class Card:
-    """A GPU backend that computes on the processor, and errs as it is told."""
-
-    name: str
-    version: str = "1"
-    why_not: str | None = None
-    native: Sequence[str] = ("fp32", "bf16", "fp16")
-    heads: dict[str, Change] = field(default_factory=dict)
-    errors: dict[str, EngineError] = field(default_factory=dict)
-    opened: list[str] = field(default_factory=list)
-    terms: Terms | None = None
-
-    def backend(self) -> Backend:
-        return Backend(
-            self.name,
-            missing=lambda: self.why_not,
-            native=lambda: tuple(self.native),
-            describe=lambda: f"{self.name} {self.version}",
-            open=self.open,
-            on_gpu=lambda: True,
-        )
-
-    def open(self, bundle: Bundle, tower: str, precision: str, terms: Terms) -> Any:
-        if tower == "text":
-            self.opened.append(precision)
-        if precision in self.errors:
-            raise self.errors[precision]
-        if terms.progress is not None:
-            terms.progress(f"building {tower}", 0.5)
-        self.terms = terms
-        session = onnxruntime.BACKEND.open(bundle, tower, "fp32", Terms())
-        change = self.heads.get(precision) if tower == "head" else None
-        return session if change is None else Changed(session, change)
-
-
-class Changed:
-    def __init__(self, session: Any, change: Change) -> None:
-        self._session, self._change = session, change
-
-    def run(self, inputs: Any) -> dict[str, Any]:
-        return self._change(self._session.run(inputs), len(inputs["presence"]))
-
-    def close(self) -> None:
-        self._session.close()
-
-
-@pytest.fixture
-def cards(monkeypatch: pytest.MonkeyPatch, cache: Path) -> dict[str, Card]:
-    made = {name: Card(name) for name in GPU}
-    for name, card in made.items():
-        monkeypatch.setitem(BACKENDS, name, card.backend())
-    return made
-
-
-@pytest.fixture(scope="module")
-def judged(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with an evaluation set, and thresholds at fp32."""
-    folder = Path(shutil.copytree(built, tmp_path_factory.mktemp("judged") / "tiny"))
-    blank = np.full((EVENTS, len(LABELS)), -1, np.int8)
-    write_evaluation(folder / EVALUATION, examples(EVENTS, 3), blank[:, 0], blank, ("ids",))
-    fits = dict(seal(folder).calibration)
-    levels = {LABELS.names[0]: Thresholds(review=0.3, block=0.7)}
-    calibration.dump(folder / "calibration.json", fits | {"fp32": replace(fits["fp32"], thresholds=levels)})
-    seal(folder)
-    return folder
-
-
-@pytest.fixture
-def evaluated(judged: Path) -> Bundle:
-    return Bundle.load(judged)
-
-
-def opened(ladder: Ladder) -> FusedEngine:
-    engine = ladder.open()
-    engine.close()
-    return engine
-
-
-def names(ladder: Ladder) -> list[str]:
-    return [rung.name for rung in ladder.rungs()]
-
-
-def steps(ladder: Ladder) -> list[tuple[str, str]]:
-    return [(step.name, step.code) for step in ladder.steps]
+from tests.engines.cards import (
+    Card,
+    names,
+    opened,
+    quantised,
+    replacement,
+    steps,
+)
 
 
 def test_without_a_gpu_the_processor_serves_as_ever(bundle: Bundle, cards: dict[str, Card]):
@@ -143,6 +33,20 @@ def test_without_a_gpu_the_processor_serves_as_ever(bundle: Bundle, cards: dict[
     assert engine.info.engine in ("onnxruntime", "openvino")
     assert ladder.steps == []
     assert ladder.below(engine.info, EngineError("broken")) == []
+
+
+def test_a_gpu_that_is_there_and_cannot_be_used_is_replaced_only_where_that_is_allowed(
+    bundle: Bundle, cards: dict[str, Card]
+):
+    for card in cards.values():
+        card.why_not = "the driver is too old"
+    cards["tensorrt"].broken = True
+    ladder = Ladder(bundle, Wanted(threads=1))
+    assert names(ladder) == []
+    with pytest.raises(EngineError, match=r"tensorrt: the driver is too old.*cpu_fallback: true"):
+        ladder.open()
+    assert names(Ladder(bundle, Wanted(cpu_fallback=True))) == ["auto auto"]
+    assert names(Ladder(bundle, Wanted("onnxruntime", "fp32"))) == ["onnxruntime fp32"]
 
 
 def test_a_pinned_processor_backend_is_the_only_rung(bundle: Bundle, cards: dict[str, Card]):
@@ -209,74 +113,6 @@ def test_what_a_backend_reads_is_known_before_it_is_imported(backend: Backend):
     assert BACKENDS[backend.name].reads == backend.reads
 
 
-def test_the_first_that_verifies_serves_with_the_calibration_of_fp32(
-    evaluated: Bundle, cards: dict[str, Card]
-):
-    ladder = Ladder(evaluated, Wanted(threads=1))
-    engine = opened(ladder)
-    assert (engine.info.engine, engine.info.precision) == ("tensorrt", "fp16")
-    assert engine.info.calibrated
-    assert engine.thresholds == evaluated.calibration["fp32"].thresholds
-    assert "0 of" in engine.info.why
-    assert "decisions differ" in engine.info.why
-    assert "calibration of fp32" in engine.info.why
-    assert ladder.steps == []
-
-
-def test_a_precision_that_decides_otherwise_is_passed_over_and_told(
-    evaluated: Bundle, cards: dict[str, Card]
-):
-    cards["tensorrt"].heads["fp16"] = flips
-    ladder = Ladder(evaluated, Wanted(threads=1))
-    engine = opened(ladder)
-    assert engine.info.precision == "bf16"
-    assert steps(ladder) == [("tensorrt fp16", "unverified")]
-    assert "decisions differ" in ladder.steps[0].reason
-    assert "before it tensorrt fp16" in engine.info.why
-
-
-@pytest.mark.parametrize(("change", "code"), [(breaks, "unverified"), (shifts, "failed")])
-def test_no_numbers_and_wrong_golden_answers_are_refused(
-    evaluated: Bundle, cards: dict[str, Card], change: Change, code: str
-):
-    cards["tensorrt"].heads["fp16"] = change
-    ladder = Ladder(evaluated, Wanted(threads=1))
-    assert opened(ladder).info.precision == "bf16"
-    assert steps(ladder) == [("tensorrt fp16", code)]
-
-
-def by(size: float) -> Change:
-    """Logits that are off, by so much, and decide alike."""
-    return lambda outputs, rows: outputs | {"sentiment": outputs["sentiment"] + np.float32(size)}
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [(by(0.2), None), (by(20), "failed"), (flips, "unverified"), (breaks, "unverified")],
-)
-def test_of_8_bits_golden_vectors_catch_nonsense_and_decisions_the_rest(
-    evaluated: Bundle, cards: dict[str, Card], change: Change, code: str | None
-):
-    eight = quantised(evaluated)
-    cards["tensorrt"].heads |= {"fp8": change, "fp16": by(0.2)}
-    ladder = Ladder(eight, Wanted("tensorrt", threads=1))
-    assert opened(ladder).info.precision == ("fp8" if code is None else "bf16")
-    told = [("tensorrt fp8", code), ("tensorrt fp16", "failed")]
-    assert steps(ladder) == (told if code else [])
-
-
-def test_8_bits_take_more_decisions_than_golden_vectors_hold(bundle: Bundle, cards: dict[str, Card]):
-    ladder = Ladder(quantised(bundle), Wanted("tensorrt", threads=1))
-    assert opened(ladder).info.precision == "fp16"
-    assert steps(ladder) == [("tensorrt fp8", "unverified")]
-    assert "proves little" in ladder.steps[0].reason
-
-
-def quantised(bundle: Bundle) -> Bundle:
-    graphs = bundle.manifest["graphs"] | {"text": {"fp32": "text.onnx", "fp8": "text.onnx"}}
-    return replace(bundle, manifest={**bundle.manifest, "graphs": graphs})
-
-
 def test_where_the_first_backend_fails_the_second_serves(evaluated: Bundle, cards: dict[str, Card]):
     for precision in ("fp16", "bf16", "fp32"):
         cards["tensorrt"].errors[precision] = OutOfMemory("too large")
@@ -326,75 +162,6 @@ def test_once_a_gpu_was_there_its_absence_is_not_the_processors_turn(
     assert ladder.rungs() == []
 
 
-def test_a_pinned_pair_that_is_refused_says_why_itself(evaluated: Bundle, cards: dict[str, Card]):
-    cards["tensorrt"].heads["fp16"] = flips
-    with pytest.raises(Unverified, match="does not decide as the reference"):
-        Ladder(evaluated, Wanted("tensorrt", "fp16", 1)).open()
-
-
-def test_a_verdict_is_kept_across_restarts(
-    evaluated: Bundle, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
-):
-    cards["tensorrt"].heads["fp16"] = flips
-    first = opened(Ladder(evaluated, Wanted(threads=1)))
-    cards["tensorrt"].opened.clear()
-
-    def never(*_: object) -> None:
-        raise AssertionError("verified again")
-
-    monkeypatch.setattr(ladders, "verify", never)
-    again = Ladder(evaluated, Wanted(threads=1))
-    assert opened(again).info == first.info
-    assert steps(again) == [("tensorrt fp16", "unverified")]
-    assert cards["tensorrt"].opened == ["bf16"]
-
-
-def test_another_version_is_verified_anew(evaluated: Bundle, cards: dict[str, Card]):
-    cards["tensorrt"].heads["fp16"] = flips
-    opened(Ladder(evaluated, Wanted(threads=1)))
-    cards["tensorrt"].heads.clear()
-    cards["tensorrt"].version = "2"
-    assert opened(Ladder(evaluated, Wanted(threads=1))).info.precision == "fp16"
-
-
-def test_another_budget_means_other_plans_which_are_verified_anew(evaluated: Bundle, cards: dict[str, Card]):
-    cards["tensorrt"].heads["fp16"] = flips
-    opened(Ladder(evaluated, Wanted(threads=1)))
-    cards["tensorrt"].heads.clear()
-    assert opened(Ladder(evaluated, Wanted(threads=1))).info.precision == "bf16"
-    assert opened(Ladder(evaluated, Wanted(threads=1, gpu=Budget(tokens=512)))).info.precision == "fp16"
-
-
-@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"events": 1}'])
-def test_spoiled_keepsakes_are_made_anew(evaluated: Bundle, cards: dict[str, Card], cache: Path, junk: bytes):
-    first = opened(Ladder(evaluated, Wanted(threads=1)))
-    kept = list((cache / "tidegate" / "verdicts").iterdir())
-    assert {path.suffix for path in kept} == {".json", ".safetensors"}
-    for path in kept:
-        path.write_bytes(junk)
-    assert opened(Ladder(evaluated, Wanted(threads=1))).info == first.info
-
-
-def test_where_nothing_can_be_kept_it_is_still_served(
-    evaluated: Bundle, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
-    assert opened(Ladder(evaluated, Wanted(threads=1))).info.precision == "fp16"
-
-
-def test_golden_vectors_alone_verify_and_say_that_they_are_few(bundle: Bundle, cards: dict[str, Card]):
-    assert "proves little" in opened(Ladder(bundle, Wanted(threads=1))).info.why
-
-
-def test_a_bundle_that_brings_nothing_to_judge_by_is_served_at_fp32(folder: Path, cards: dict[str, Card]):
-    (folder / "golden.safetensors").unlink()
-    ladder = Ladder(seal(folder), Wanted("tensorrt", threads=1))
-    engine = opened(ladder)
-    assert engine.info.precision == "fp32"
-    assert "nothing to verify" in engine.info.why
-    assert [code for _, code in steps(ladder)] == ["unverified"] * 2
-
-
 def test_below_a_failed_engine_are_those_that_may_help(evaluated: Bundle, cards: dict[str, Card]):
     ladder = Ladder(evaluated, Wanted(threads=1, cpu_fallback=True))
     info = opened(ladder).info
@@ -409,14 +176,6 @@ def test_below_a_failed_engine_are_those_that_may_help(evaluated: Bundle, cards:
     lost.__cause__ = DeviceLost("gone")
     assert below(lost) == ["auto auto"]
     assert steps(ladder) == [("tensorrt fp16", "device_lost")]
-
-
-def replacement(ladder: Ladder, failed: FusedEngine, error: EngineError) -> FusedEngine | None:
-    """The first below a failed engine that opens, as the daemon takes it."""
-    for rung in ladder.below(failed.info, error):
-        with suppress(EngineError):
-            return rung.open()
-    return None
 
 
 def test_the_next_engine_serves_in_place_of_one_that_failed(evaluated: Bundle, cards: dict[str, Card]):
@@ -456,107 +215,3 @@ def test_building_and_verifying_show_that_they_are_alive(evaluated: Bundle, card
     terms = cards["tensorrt"].terms
     assert terms is not None
     assert (terms.devices, terms.gpu_memory) == ((1, 2), 0.5)
-
-
-def test_an_engine_that_is_refused_is_closed(
-    evaluated: Bundle, cards: dict[str, Card], monkeypatch: pytest.MonkeyPatch
-):
-    cards["tensorrt"].heads["fp16"] = flips
-    closed: list[str] = []
-    close = FusedEngine.close
-
-    def closing(engine: FusedEngine) -> None:
-        closed.append(engine.info.engine + " " + engine.info.precision)
-        close(engine)
-
-    monkeypatch.setattr(FusedEngine, "close", closing)
-    engine = Ladder(evaluated, Wanted(threads=1)).open()
-    assert closed == ["onnxruntime fp32", "tensorrt fp16"]
-    engine.close()
-
-
-def test_a_gpu_backend_is_verified_wherever_it_is_opened(evaluated: Bundle, cards: dict[str, Card]):
-    cards["tensorrt"].heads["fp16"] = flips
-    engine = open_engine(evaluated, "tensorrt", threads=1)
-    engine.close()
-    assert engine.info.precision == "bf16"
-
-
-SMALL = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
-
-
-@pytest.fixture
-def gpu(cache: Path) -> Iterator[Machine]:
-    """A GPU host, of which only TensorRT and CUDA are stood in for."""
-    with installed() as machine:
-        yield machine
-
-
-def test_tensorrt_serves_what_verifies(evaluated: Bundle, gpu: Machine):
-    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
-    engine = ladder.open()
-    assert (engine.info.engine, engine.info.precision) == ("tensorrt", "fp32")
-    assert "0 of" in engine.info.why
-    assert engine.memory[0] > 0
-    engine.close()
-
-
-def test_what_is_not_built_is_passed_over_where_nothing_may_be_built(evaluated: Bundle, gpu: Machine):
-    wanted = Wanted("tensorrt", "fp32", 1, gpu=SMALL, build=False)
-    with pytest.raises(EngineError, match="tidegate engine build tiny"):
-        Ladder(evaluated, wanted).open()
-    ladder = Ladder(evaluated, replace(wanted, precision="auto"))
-    with pytest.raises(EngineError, match="No GPU engine") as caught:
-        ladder.open()
-    assert caught.value.remedy == "Build what it lacks: tidegate engine build tiny"
-    assert {code for _, code in steps(ladder)} == {"not_built"}
-    assert gpu.built == []
-    Ladder(evaluated, replace(wanted, build=True)).open().close()
-    built = len(gpu.built)
-    engine = Ladder(evaluated, replace(wanted, precision="auto")).open()
-    assert engine.info.precision == "fp32"
-    assert "before it tensorrt fp16: A plan is not built" in engine.info.why
-    assert len(gpu.built) == built
-    engine.close()
-    cpu = replace(wanted, precision="fp16", cpu_fallback=True)
-    assert opened(Ladder(evaluated, cpu)).info.engine not in GPU
-
-
-def test_a_plan_that_computes_no_numbers_is_refused(evaluated: Bundle, gpu: Machine):
-    gpu.nan = frozenset({"fp32"})
-    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
-    with pytest.raises(EngineError, match="not finite"):
-        ladder.open()
-    assert steps(ladder) == [("tensorrt fp32", "unverified")]
-
-
-def test_a_plan_that_is_off_is_refused(evaluated: Bundle, gpu: Machine):
-    gpu.noise = {"fp32": 0.5}
-    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
-    with pytest.raises(EngineError, match="golden"):
-        ladder.open()
-    assert steps(ladder) == [("tensorrt fp32", "failed")]
-
-
-def test_when_the_device_is_lost_nothing_on_it_is_next(evaluated: Bundle, gpu: Machine):
-    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL))
-    engine = ladder.open()
-    gpu.lose()
-    with pytest.raises(EngineError) as caught:
-        engine.infer(Batch.of(examples(20)))
-    engine.close()
-    assert replacement(ladder, engine, caught.value) is None
-    assert steps(ladder) == [("tensorrt fp32", "device_lost")]
-    assert not caught.value.events
-
-
-def test_the_processor_takes_over_from_a_lost_device_where_it_may(evaluated: Bundle, gpu: Machine):
-    ladder = Ladder(evaluated, Wanted("tensorrt", "fp32", 1, gpu=SMALL, cpu_fallback=True))
-    engine = ladder.open()
-    gpu.lose()
-    engine.close()
-    replaced = replacement(ladder, engine, DeviceLost("gone"))
-    assert replaced is not None
-    assert len(replaced.infer(Batch.of(examples(20))).sentiment) == 20
-    assert replaced.info.engine in ("onnxruntime", "openvino")
-    replaced.close()

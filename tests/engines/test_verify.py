@@ -107,6 +107,18 @@ def test_one_in_a_thousand_may_differ_and_no_more():
     assert Verdict(1, 1000, 0, 0.1, nan=False).enough
 
 
+def test_8_bits_take_decisions_enough():
+    few, many = Verdict(1, 999, 0, 0.1, nan=False), Verdict(1, 1000, 0, 0.1, nan=False)
+    assert [few.serves(precision) for precision in ("fp32", "fp16", "fp8", "int8")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert many.serves("fp8")
+    assert not Verdict(1, 2000, 3, 0.1, nan=False).serves("fp32")
+
+
 def test_without_a_decision_nothing_is_good():
     nothing = compare(*[said([[NONE] * 3], [[NONE, NONE]])] * 2)
     assert (nothing.decisions, nothing.share) == (0, 0.0)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from engines import ladder as ladders
 from engines.bundle import Bundle, write_bundle
 from engines.precision import cast
 from engines.tensorrt.store import PlanStore
 from engines.verify import Compared, Verdict
 from service import doctor_gpu
-from service.assembly import open_scoring
+from service.assembly import engine_of, open_scoring
 from service.cli.engine_options import span
 from service.cli.main import run
 from service.config import Settings
@@ -180,6 +181,45 @@ def test_a_plan_that_decides_otherwise_is_refused(tiny, gpu, capsys):
     told = capsys.readouterr()
     assert "refused" in told.err
     assert "harassment" in told.out
+
+
+def test_decisions_that_are_right_do_not_make_up_for_golden_vectors_that_are_not(tiny, gpu, capsys):
+    gpu.noise = {"fp32": 0.005}
+    assert run(["engine", "verify", tiny, "--backend", "tensorrt", "--precision", "fp32"]) == Exit.CONFIG
+    assert "golden answers" in capsys.readouterr().err
+
+
+def test_8_bits_are_refused_where_decisions_are_few_as_run_does(eight, gpu, capsys):
+    asked = ["engine", "verify", eight, "--backend", "tensorrt", "--precision", "fp8", "--json"]
+    assert run(asked) == Exit.CONFIG
+    (told,) = lines(capsys)
+    assert (told["good"], told["flipped"]) == (False, 0)
+    assert "proves little" in told["why"]
+
+
+def test_building_and_verifying_judge_anew_what_was_refused(tiny, gpu, capsys, monkeypatch):
+    good, bad = ladders.verify, lambda *given: Verdict(1, 2000, 99, 0.1, nan=False)
+    settings = Settings.model_validate(
+        {"bundle": tiny, "engine": {"backend": "tensorrt", "precision": "fp32"}}
+    )
+    for verb in ("build", "verify"):
+        monkeypatch.setattr(ladders, "verify", bad)
+        assert run(["engine", "build", tiny, "--precision", "fp32"]) == Exit.CONFIG
+        built = len(gpu.built)
+        monkeypatch.setattr(ladders, "verify", good if verb == "build" else bad)
+        assert run(["engine", verb, tiny, "--precision", "fp32"]) == Exit.OK
+        engine_of(Bundle.load(tiny), settings.engine).close()
+        assert len(gpu.built) == built
+
+
+def test_pruning_all_drops_what_was_found_of_plans(tiny, gpu, capsys, tmp_path):
+    assert run(["engine", "build", tiny, "--precision", "fp32"]) == Exit.OK
+    found = tmp_path / "cache" / "tidegate" / "verdicts"
+    assert list(found.glob("*.json"))
+    assert run(["engine", "prune"]) == Exit.OK
+    assert list(found.glob("*.json"))
+    assert run(["engine", "prune", "--all"]) == Exit.OK
+    assert not list(found.glob("*.json"))
 
 
 @pytest.fixture
