@@ -19,7 +19,7 @@ from service.assembly import engine_of
 from service.config import Settings
 from service.deadletter import HEADER_BYTES
 from service.diagnosis import Result, of_error
-from service.doctor_gpu import gpu
+from service.doctor_gpu import gpu, refused
 from service.errors import Exit, TidegateError
 from service.findings import Finding
 from service.kafka.admin import Facts, Topic, admin, preflight
@@ -147,7 +147,8 @@ def _alter(settings: Settings, topic: Topic, pair: str) -> str:
 
 def _engine(settings: Settings) -> Iterator[Result]:
     bundle = Bundle.load(settings.bundle)
-    if settings.engine.build and unbuilt(settings.engine, bundle):
+    # Where TensorRT does not start it builds nothing: what serves then, or why nothing does, is soon found.
+    if settings.engine.build and unbuilt(settings.engine, bundle) and refused() is None:
         yield Result("engine", "WARN", "not tried: its plans are to be built", BUILD.format(bundle.name))
         return
     engine = engine_of(bundle, settings.engine)

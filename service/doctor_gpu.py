@@ -37,18 +37,29 @@ def gpu(settings: Settings) -> Iterator[Result]:
         yield _absent(engine, error)
         return
     yield from _devices(engine, found)
-    yield from _libraries(engine)
+    refusal = refused()
+    yield from _libraries(engine, refusal)
     used = [each for each in found if engine.devices == "all" or each.index in engine.devices]
-    if engine.backend != "torch" and api.missing() is None:
+    if engine.backend != "torch" and refusal is None:
         bundle = Bundle.load(settings.bundle)
         for device in {each.name: each for each in used}.values():  # those of one model share their plans
             yield _plans(engine, bundle, device)
 
 
+def refused() -> EngineError | None:
+    """Why TensorRT does not start here, None where it does: it may be too new for the driver, say."""
+    try:
+        api.load().runtime()
+    except EngineError as error:
+        return error
+    return None
+
+
 def _absent(engine: EngineSettings, error: EngineError) -> Result:
-    if engine.backend in GPU:
+    broken = BACKENDS["tensorrt"].broken()  # then `auto` means it, too
+    if engine.backend in GPU or (broken and not engine.cpu_fallback):
         return of_error(NAME, error)
-    if DRIVER.exists():  # somebody meant it to be used
+    if broken or DRIVER.exists():  # somebody meant it to be used
         return of_error(NAME, error, "WARN")
     return Result(NAME, "PASS", "none here: the processor runs the bundle")
 
@@ -77,17 +88,18 @@ def _device(engine: EngineSettings, device: Device) -> Result:
     return Result(NAME, "PASS", told)
 
 
-def _libraries(engine: EngineSettings) -> Iterator[Result]:
+def _libraries(engine: EngineSettings, refusal: EngineError | None) -> Iterator[Result]:
     bindings = f"cuda-bindings {_version('cuda-bindings')}"
     torch, torch_works = _torch()
-    try:
-        release = api.load().version
-    except EngineError as error:
-        needed = engine.backend == "tensorrt" or (engine.backend == "auto" and not torch_works)
-        yield of_error("tensorrt", error, "FAIL" if engine.backend == "tensorrt" else _state(not needed))
-    else:
-        detail = f"TensorRT {release}, library and bindings of one version, {bindings}"
+    if refusal is None:
+        detail = f"TensorRT {api.load().version} starts, library and bindings of one version, {bindings}"
         yield Result("tensorrt", "PASS", detail)
+    elif engine.backend == "tensorrt":
+        yield of_error("tensorrt", refusal)
+    else:
+        installed = api.missing() is None  # somebody meant it to be used
+        needed = engine.backend == "auto" and (installed or not torch_works)
+        yield of_error("tensorrt", refusal, _state(not needed))
     if engine.backend == "torch" and not torch_works:
         remedy = "Install a torch that is built for CUDA, or set engine.backend to tensorrt"
         yield Result("torch", "FAIL", torch, remedy, Exit.CONFIG)

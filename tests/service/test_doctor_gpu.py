@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines import cuda
 from engines.bundle import GRAPHS, Bundle
 from engines.errors import EngineError
+from engines.sessions import tensorrt
 from engines.tensorrt import api
 from engines.tensorrt.key import PlanKey
 from engines.tensorrt.store import PlanStore
@@ -19,6 +21,7 @@ from service.diagnosis import Result
 from service.errors import Exit
 from service.plans import unbuilt
 from tests.standin import Gpu, Machine, installed
+from tests.standin import tensorrt as trt
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +100,48 @@ def test_a_library_of_another_version_fails_where_tensorrt_is_pinned(tiny, gpu):
     assert "10.6.0" in line.detail
     (line,) = of(found(tiny), "tensorrt")
     assert line.state != "FAIL", "auto may do without"
+
+
+def test_a_gpu_that_is_there_and_cannot_be_used_fails_unless_the_processor_may_serve(
+    tiny, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(tensorrt, "NODES", tmp_path)
+    (tmp_path / "nvidia0").touch()
+    with installed(driver=12020, absent="cudaErrorInsufficientDriver"):
+        (line,) = found(tiny)
+        assert (line.state, line.exit_code) == ("FAIL", Exit.CONFIG)
+        assert line.remedy
+        (line,) = found(tiny, cpu_fallback=True)
+        assert line.state == "WARN"
+
+
+@pytest.fixture
+def unstarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT loads, and neither its runtime nor its builder starts."""
+
+    def refuse(logger: Any) -> None:
+        logger.log(logger.Severity.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    for name in ("Runtime", "Builder"):
+        monkeypatch.setattr(trt, name, refuse)
+
+
+def test_tensorrt_that_loads_and_does_not_start_fails_with_what_it_says(tiny, gpu, unstarted):
+    results = found(tiny, backend="tensorrt")
+    (line,) = of(results, "tensorrt")
+    assert (line.state, line.exit_code) == ("FAIL", Exit.CONFIG)
+    assert "error: 35" in line.detail
+    assert line.remedy
+    assert not of(results, "plans"), "none can be built"
+    (line,) = of(found(tiny), "tensorrt")
+    assert line.state == "WARN", "it is installed, so somebody meant it to be used"
+
+
+def test_where_tensorrt_does_not_start_the_engine_is_tried_at_once(tiny, gpu, unstarted):
+    settings = Settings.model_validate({"bundle": str(tiny), "engine": {"backend": "tensorrt"}})
+    with pytest.raises(EngineError, match="error: 35"):
+        list(doctor.CHECKS["engine"](settings))
 
 
 def test_tensorrt_and_its_bindings_are_named(tiny, gpu):
