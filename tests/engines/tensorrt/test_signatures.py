@@ -15,10 +15,17 @@ import pytest
 
 from engines.cuda import runtime as statuses
 from engines.tensorrt import api, protocols
+from engines.tensorrt.progress import Progress
+from engines.tensorrt.protocols import Member, OptimizationProfile, TimingCache
 from tests.engines.tensorrt.snapshot import CUDA, FOLDER, TENSORRT
-from tests.standin import cudart, tensorrt
+from tests.standin import cudart, installed, tensorrt
 
 ENGINES = Path(protocols.__file__).parents[1]
+
+
+def enumerations(path: Path) -> list[str]:
+    return list(json.loads(path.read_text("utf-8"))["enumerations"])
+
 
 CLASSES = {
     protocols.Builder: "Builder",
@@ -45,6 +52,18 @@ ENUMERATIONS = {
     protocols.Verbosity: "ProfilingVerbosity",
 }
 GENERAL = (protocols.Member, protocols.Trt)
+MEANS = {
+    "Member": {name for snapshot in FOLDER.glob("tensorrt-*.json") for name in enumerations(snapshot)},
+    "Shape": {"Dims"},
+    "Sequence[int]": {"Dims"},
+    "tuple[int, ...]": {"tuple"},
+    "list[Shape]": {"list[Dims]"},
+    "bytes": {"buffer"},
+    "int": {"int", "size_t", "unsigned int", "unsigned long long"},
+    "ParserError": {"IParserError"},
+    "Severity": {"ILogger.Severity"},
+} | {each.__name__: {name} for each, name in CLASSES.items() if each is not protocols.ParserError}
+"""The types that one of ours may stand for, as bindings spell them: others have the same name."""
 
 
 @cache
@@ -60,37 +79,66 @@ each_tensorrt = pytest.mark.parametrize("snapshot", snapshots("tensorrt"), ids=n
 each_cuda = pytest.mark.parametrize("snapshot", snapshots("cuda"), ids=named)
 
 
-def parameters(signature: str) -> list[tuple[str, bool]]:
-    """Names of a signature's parameters but self, and whether they can be left out."""
+def parameters(signature: str) -> list[tuple[str, str, bool]]:
+    """Of a signature's parameters but self: names, types ("" where it tells none), and whether they can be
+    left out.
+    """
     inner = signature[signature.index("(") + 1 : signature.rindex(")")]
-    parts = re.split(r", (?![^\[<]*[\]>])", inner)
-    found = [
-        (part.partition(":")[0].partition("=")[0].split()[-1], "=" in part) for part in parts if part.strip()
-    ]
-    return [each for each in found if each[0] not in ("self", "arg0")]
+    found = []
+    for part in re.split(r", (?![^\[<]*[\]>])", inner):
+        told, default, _ = part.partition("=")
+        name, python, kind = (each.strip() for each in told.partition(":"))
+        if not python:  # as C spells it
+            kind, _, name = name.rpartition(" ")
+        found.append((name, kind, bool(default)))
+    return [each for each in found if each[0] not in ("", "self", "arg0")]
 
 
-def takes(signature: str, names: list[str]) -> bool:
-    """Whether a signature can be called with parameters of these names, in this order."""
+def returned(signature: str) -> str:
+    return signature.rpartition(")")[2].partition("->")[2].strip()
+
+
+def takes(signature: str, ours: Mapping[str, str]) -> bool:
+    """Whether a signature can be called with parameters of these names and types, in this order."""
     own = parameters(signature)
-    return [name for name, _ in own[: len(names)]] == names and all(free for _, free in own[len(names) :])
+    first, rest = own[: len(ours)], own[len(ours) :]
+    same = [name for name, _, _ in first] == list(ours)
+    return (
+        same and all(means(ours[name], kind) for name, kind, _ in first) and all(free for _, _, free in rest)
+    )
 
 
-def arguments(function: Any) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+def means(ours: str, theirs: str) -> bool:
+    """Whether a type of ours stands for one of theirs, where both are told. Theirs may be None unsaid."""
+    ours = ours.removesuffix(" | None")
+    return ours in ("", "Any") or not theirs or theirs in MEANS.get(ours, {ours})
+
+
+def arguments(function: Any) -> dict[str, str]:
+    """Names of a function's parameters but self, and their types as they are spelled."""
+    found = inspect.signature(function).parameters
+    return {name: spelled(each.annotation) for name, each in found.items() if name != "self"}
+
+
+def spelled(annotation: Any) -> str:
+    return "" if annotation is inspect.Signature.empty else str(annotation)
+
+
+def gives(function: Any) -> str:
+    return spelled(inspect.signature(function).return_annotation)
 
 
 def offered(kind: type) -> Iterator[tuple[str, Any, bool]]:
-    """What a class of ours has: each public member, and whether it can be set."""
+    """What a class of ours has: each public member, or its type, and whether it can be set."""
     for name, value in vars(kind).items():
         if not name.startswith("_"):
             yield name, value, False
-    for name in inspect.get_annotations(kind):
-        yield name, None, True
+    for name, annotation in inspect.get_annotations(kind).items():
+        yield name, annotation, True
 
 
 def problems(kind: type, theirs: Mapping[str, list[str]]) -> Iterator[str]:
-    """What a class of ours has and theirs lacks."""
+    """What a class of ours has and theirs lacks, or has of another type."""
     for name, value, settable in offered(kind):
         if isinstance(value, type):
             continue
@@ -98,12 +146,18 @@ def problems(kind: type, theirs: Mapping[str, list[str]]) -> Iterator[str]:
         if found is None:
             yield f"{name} does not exist"
         elif settable or isinstance(value, property):
+            own = spelled(value) if settable else gives(value.fget)
             if not found[0].startswith("property"):
                 yield f"{name} is no property"
+            elif not means(own, found[0].removeprefix("property ->").strip()):
+                yield f"{name}: {own} is not {found[0]}"
             if settable and "set" not in found:
                 yield f"{name} cannot be set"
-        elif not any(takes(signature, arguments(value)) for signature in found):
-            yield f"{name}{tuple(arguments(value))} is not {found}"
+        elif not any(
+            takes(signature, arguments(value)) and means(gives(value), returned(signature))
+            for signature in found
+        ):
+            yield f"{name}{arguments(value)} -> {gives(value)} is not {found}"
 
 
 def test_the_releases_that_the_script_names_are_written_down() -> None:
@@ -135,11 +189,11 @@ def test_what_is_used_of_tensorrt_exists(snapshot: Mapping[str, Any]) -> None:
 
 @each_tensorrt
 def test_what_is_derived_from_tensorrts_classes_overrides_what_exists(snapshot: Mapping[str, Any]) -> None:
-    assert takes(snapshot["classes"]["ILogger"]["log"][0], ["severity", "msg"])
-    monitor = snapshot["classes"]["IProgressMonitor"]
-    assert takes(monitor["phase_start"][0], ["phase_name", "parent_phase", "num_steps"])
-    assert takes(monitor["step_complete"][0], ["phase_name", "step"])
-    assert takes(monitor["phase_finish"][0], ["phase_name"])
+    with installed():
+        logger = api.load().logger
+        monitor = api.load().monitor(Progress("", None))
+    for ours, name in ((logger, "ILogger"), (monitor, "IProgressMonitor")):
+        assert list(problems(type(ours), snapshot["classes"][name])) == []
 
 
 @each_tensorrt
@@ -189,7 +243,9 @@ def test_every_status_that_is_told_apart_exists() -> None:
 def test_the_stand_in_offers_nothing_that_cuda_lacks(snapshot: Mapping[str, Any]) -> None:
     for name, function in vars(cudart).items():
         if name.startswith("cuda") and inspect.isfunction(function):
-            assert [each for each, _ in parameters(snapshot["functions"][name])] == arguments(function), name
+            theirs = snapshot["functions"][name]
+            assert takes(theirs, arguments(function)), name
+            assert len(parameters(theirs)) == len(arguments(function)), name
     for name in ("cudaError_t", "cudaMemcpyKind", "cudaStreamCaptureMode"):
         members = {member.name: int(member) for member in getattr(cudart, name)}
         assert members.items() <= snapshot["enumerations"][name].items(), name
@@ -228,3 +284,29 @@ def passing_names() -> Iterator[str]:
     for kind in ENUMERATIONS.values():
         members = [set(snapshot["enumerations"][kind]) for snapshot in snapshots("tensorrt")]
         yield from (f"{kind}.{name}" for name in set.union(*members) - set.intersection(*members))
+
+
+@each_tensorrt
+def test_a_type_that_is_another_is_told(snapshot: Mapping[str, Any]) -> None:
+    class Wrong:
+        max_aux_streams: str
+
+        @property
+        def num_optimization_profiles(self) -> bytes: ...
+
+        def set_memory_pool_limit(self, pool: Member, pool_size: str) -> None: ...
+
+        def add_optimization_profile(self, profile: OptimizationProfile) -> bool: ...
+
+        def get_timing_cache(self) -> TimingCache | None: ...
+
+    found = list(problems(Wrong, snapshot["classes"]["IBuilderConfig"]))
+    assert [problem.partition(":")[0].partition("{")[0] for problem in found] == [
+        "num_optimization_profiles", "set_memory_pool_limit", "add_optimization_profile", "max_aux_streams"
+    ]  # fmt: skip
+
+
+def test_a_type_of_cuda_that_is_another_is_told() -> None:
+    assert takes("cudaMalloc(size_t size)", {"size": "int"})
+    assert not takes("cudaMalloc(size_t size)", {"size": "bytes"})
+    assert takes("cudaFree(devPtr)", {"devPtr": "int"})
