@@ -241,6 +241,8 @@ def test_a_tensorrt_that_was_tried_and_failed_stays_on_record(tmp_path: Path):
     newest = replace(H100, tensorrt="11.0.0")
     first = Results(folder_for(tmp_path, newest, ["a"], "2026-01-02"))
     first.close("a", "crashed", 1.0, newest)
+    nvl = replace(H100, device="NVIDIA H100 80GB HBM3 NVL")
+    Results(folder_for(tmp_path, nvl, ["a"], "2026-01-02")).close("a", "done", 1.0, nvl)
     now = folder_for(tmp_path, H100, ["a"], "2026-01-02")
     (line,) = others(now, H100, ["a"])
     assert "TensorRT 11.0.0" in line

@@ -38,7 +38,7 @@ def measure(ground: Ground, precision: str) -> None:
                 told = f"{spent['on'] * 1e3:.3f} ms on, {spent['off'] * 1e3:.3f} ms off, copies included"
                 ratio = spent["off"] / spent["on"]
                 length = sum(size for _, size in bucket.axes)
-                ground.timed(at_least(f"{check}, {length} tokens", ratio, 2.0, told, "×"))
+                ground.measured(at_least(f"{check}, {length} tokens", ratio, 2.0, told, "×"))
         finally:
             for session in sessions.values():
                 session.close()

@@ -83,8 +83,8 @@ class Ground:
             told = f"{plans} plans of {', '.join(towers)}, {time.monotonic() - begun:.0f} s to build or find"
             self.tell(holds(check, True, told))
 
-    def timed(self, check: Check) -> None:
-        """Tell of a speed: a rehearsal's is told, and neither passes nor fails."""
+    def measured(self, check: Check) -> None:
+        """Tell of a speed, or of growth: a rehearsal's is no figure, and neither passes nor fails."""
         self.tell(replace(check, verdict="noted") if self.small else check)
 
     def rates(self, precision: str) -> Rates:

@@ -67,7 +67,7 @@ def others(folder: Path, host: Host, names: Sequence[str]) -> list[str]:
     found = []
     for other in sorted(folder.parent.glob(f"????-??-??-{plain}*")):
         parts = Results(other).read(names)
-        if other != folder and parts:
+        if other != folder and parts and parts[0].host.device == host.device:
             of = parts[0].host.tensorrt or "unknown"
             found.append(f"Also tried on this device: TensorRT {of} ({other.name}): {tally(parts, names)}")
     return found

@@ -145,7 +145,7 @@ def _roofline(ground: Ground, shape: Shape, precision: str, ours: Runs, floor: F
         f"{rates.matrix / 1e12:.0f} TFLOP/s, copy rate {rates.copy / 1e12:.2f} TB/s"
     )
     if bar:
-        ground.timed(at_least(check, mine / best, shape.bar, told))
+        ground.measured(at_least(check, mine / best, shape.bar, told))
     else:
         ground.tell(Check(check, f"{mine / best:.2f}", reason=f"{told}; the bar is for 16 bits"))
 
@@ -158,7 +158,7 @@ def _against(ground: Ground, shape: Shape, ours: Runs, others: Mapping[str, peer
         ratio, theirs = mine * spent[name] / units, units / spent[name]
         reason = f"{mine:,.0f} and {theirs:,.0f} {shape.unit}; {peer.note}"
         good = "pass" if ratio > 1 else "fail"
-        ground.timed(Check(f"{check}: against {name}", f"{ratio:.2f}×", "> 1", good, reason))
+        ground.measured(Check(f"{check}: against {name}", f"{ratio:.2f}×", "> 1", good, reason))
 
 
 def _every_bucket(ground: Ground, session, signature, buckets, bundle, check: str) -> None:
