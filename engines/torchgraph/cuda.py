@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.cuda import ALONE
 from engines.tensorrt.buckets import Bucket
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.staging import Inbox
@@ -17,8 +17,6 @@ from engines.torchgraph.program import Memo, Program
 
 _WARM: Final = 2
 """Runs before a capture: libraries choose their kernels and make their workspaces in these."""
-_CAPTURING: Final = Lock()
-"""torch waits for the whole device around a capture, which no capture of another thread survives."""
 
 
 def prepare(device: int, share: float) -> None:
@@ -41,7 +39,7 @@ class CudaLane:
 
     def prepare(self, bucket: Bucket) -> CudaReady:
         """Capture a bucket."""
-        with _CAPTURING, torch.cuda.device(self.device):
+        with ALONE, torch.cuda.device(self.device):  # torch waits for the whole device around a capture
             return CudaReady(self._program, self._signature, bucket, self._stream, self._pool)
 
     def held(self) -> int:
