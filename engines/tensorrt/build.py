@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from engines import cuda
-from engines.bundle import Bundle
+from engines.bundle import EVALUATION, GOLDEN, Bundle
 from engines.device import Device
 from engines.errors import EngineError, NotBuilt, OutOfMemory
 from engines.sessions.base import Terms
 from engines.tensorrt.api import load
 from engines.tensorrt.buckets import Bucket, buckets_of
 from engines.tensorrt.compiler import Order, compiled
-from engines.tensorrt.key import Option, PlanKey
+from engines.tensorrt.key import Option, PlanKey, flavour, release_of
 from engines.tensorrt.profiles import profiles_of
 from engines.tensorrt.progress import Progress, Tell
 from engines.tensorrt.signature import Signature
@@ -28,12 +28,13 @@ log = logging.getLogger(__name__)
 CASTABLE: Final = ("bf16", "fp16")
 """The precisions that an fp32 graph is cast to here; others need a graph of the bundle's own."""
 
-_CASTING: Final = 1
+_CASTING: Final = 2
 """To be raised where casting changes, so that plans of the old one are built anew."""
 _READING: Final = 1
 """The same for what makes a graph readable."""
 _WORKSPACE: Final = 8 << 30
 _HALVINGS: Final = 1
+_DIGITS: Final = 16
 _SAMPLES: Final = 16
 """Micro-batches that show where fp16 would overflow."""
 
@@ -121,9 +122,13 @@ class _Work:
             "tf32": False,  # fp32 is the reference: it is computed as such
             "streams": 0,  # several micro-batches share a GPU: none of them takes streams of its own
             "reading": _READING,
+            "cuda": flavour(),
         }
         if self.cast:
-            self.options["cast"] = _CASTING
+            self.options |= {"cast": _CASTING, "modelopt": release_of("nvidia-modelopt")}
+        if self.cast and self.precision == "fp16":
+            self.options["samples"] = _samples_of(bundle)
+        self._readable: bytes | None = None
 
     def keys(self, buckets: Sequence[Bucket]) -> list[PlanKey]:
         version = self.api.version
@@ -154,7 +159,7 @@ class _Work:
         keys, stored = self.keys(buckets), []
         for k, key in enumerate(keys):
             tell = _part(self.terms.progress, k, len(keys))
-            with self.store.building(key, self._waiting(tell)) as other:
+            with self.store.building(key, self._alive(tell, "waiting for another process")) as other:
                 if other is not None and not fresh:
                     stored.append(other)
                 else:
@@ -164,23 +169,14 @@ class _Work:
                 self.store.note(keys[0], {"halvings": halvings})
         return Plans(self.signature, buckets, tuple(stored))
 
-    def _waiting(self, tell: Tell | None) -> Callable[[], None]:
-        what = f"{self.tower} {self.precision}: waiting for another process"
-        return lambda: None if tell is None else tell(what, 0.0)
-
     def _build(self, key: PlanKey, halvings: int, tell: Tell | None) -> Stored:
-        from engines.tensorrt.readable import readable
-
         begun = time.monotonic()
-        what = f"{self.tower} {self.precision}"
         log.info("building a plan: %s", key.describe())
-        if tell is not None and self.cast:
-            tell(f"{what}: casting", 0.0)
-        graph = readable(self._cast() if self.cast else self.graph)
+        graph = self._graph(tell)
         timings = self._timings(key)
         cuda.activate(self.device.index)
         order = Order(graph, self.signature, key, self.terms.threads, self.where, self.terms.gpu_memory)
-        plan, learnt = compiled(self.api, order, timings, Progress(what, tell))
+        plan, learnt = compiled(self.api, order, timings, Progress(self._what, tell))
         seconds = round(time.monotonic() - begun, 1)
         facts = {
             "signature": self.signature.to_dict(),
@@ -197,18 +193,44 @@ class _Work:
             log.warning("a plan is served without being kept, and will be built again: %s", error)
             return Stored(key, plan, facts)
 
-    def _cast(self) -> bytes:
+    def _graph(self, tell: Tell | None) -> bytes:
+        """What TensorRT reads, cast where it has to be: made once, for all plans of the tower."""
+        from engines.tensorrt.readable import readable
+
+        if self._readable is None:
+            self._readable = readable(self._cast(tell) if self.cast else self.graph)
+        return self._readable
+
+    def _cast(self, tell: Tell | None) -> bytes:
         from engines.evaluation import samples
         from engines.precision.cast import cast_graph
 
+        alive = self._alive(tell, "casting")
+        alive()
         heard = samples(self.bundle, self.tower)[:_SAMPLES] if self.precision == "fp16" else ()
-        return cast_graph(self.graph, self.precision, self.tower, heard)
+        return cast_graph(self.graph, self.precision, self.tower, heard, alive)
+
+    def _alive(self, tell: Tell | None, doing: str) -> Callable[[], None]:
+        """A sign of life for what has no share to tell."""
+        what = f"{self._what}: {doing}"
+        return lambda: None if tell is None else tell(what, 0.0)
+
+    @property
+    def _what(self) -> str:
+        return f"{self.tower} {self.precision}"
 
     def _timings(self, key: PlanKey) -> bytes:
         try:
             return self.store.timings(key) or b""
         except StoreError:
             return b""
+
+
+def _samples_of(bundle: Bundle) -> str:
+    """What tells those samples apart that fp16 is tried on, by the file that they come from."""
+    files = bundle.manifest["files"]
+    name = next((name for name in (EVALUATION, GOLDEN) if name in files), None)
+    return str(files[name]["sha256"])[:_DIGITS] if name is not None else "none"
 
 
 def _known(work: _Work, ladders: Sequence[tuple[Bucket, ...]]) -> Plans | None:

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ Option = str | int | float | bool
 
 _SCHEMA: Final = "tidegate.plan/1"
 _LINES: Final = ("graph", "tower", "precision", "device", "capability", "tensorrt", "driver_major", "system")
+_NONE: Final = "none"
+_CUDAS: Final = range(11, 20)
 _WORDS: Final = {
     "tensorrt": "TensorRT",
     "capability": "compute capability",
@@ -126,6 +129,22 @@ class PlanKey:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError("A plan's key cannot be read", why=repr(error)) from error
+
+
+def flavour() -> str:
+    """Which CUDA the installed TensorRT is made for, "cu13": releases for several share their version.
+
+    "none" where it did not come as a package, as in NVIDIA's own images.
+    """
+    return "+".join(f"cu{k}" for k in _CUDAS if release_of(f"tensorrt-cu{k}-libs") != _NONE) or _NONE
+
+
+def release_of(package: str) -> str:
+    """The version of a package, "none" where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return _NONE
 
 
 def differences(stored: PlanKey, wanted: PlanKey) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engines import cuda
-from engines.bundle import Bundle
+from engines.bundle import GOLDEN, Bundle
 from engines.errors import EngineError, NotBuilt, OutOfMemory, PlanRefused
 from engines.planner import Budget
 from engines.precision import cast
@@ -24,6 +25,7 @@ from engines.sessions.base import Terms
 from engines.sessions.tensorrt import BACKEND, opened
 from engines.tensorrt.buckets import Bucket, buckets_of, pieces
 from engines.tensorrt.build import Plans, _halved, built
+from engines.tensorrt.key import release_of
 from engines.tensorrt.progress import Progress
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.store import PlanStore
@@ -292,6 +294,48 @@ def test_precisions_stand_side_by_side_and_the_head_is_never_cast(
             plans(bundle, store, "head", precision)
     assert asked == ["bf16", "fp16"]  # once each: what is in the store needs no casting
     assert [each.precision for each in gpu.built] == ["fp32", "fp32", "bf16", "fp16"]
+    assert len(store.list()) == 4
+
+
+def test_a_graph_is_cast_once_for_all_its_plans_and_shows_that_it_lives(
+    gpu: Machine, bundle: Bundle, store: PlanStore, monkeypatch: pytest.MonkeyPatch
+):
+    gpu.tensorrt = "10.6.0"
+    asked: list[str] = []
+    heard: list[str] = []
+
+    def cast_graph(
+        graph: bytes, precision: str, tower: str, samples: object, alive: Callable[[], None]
+    ) -> bytes:
+        asked.append(tower)
+        alive()
+        alive()
+        return marked(graph, TensorProto.BFLOAT16)
+
+    monkeypatch.setattr(cast, "cast_graph", cast_graph)
+    found = plans(bundle, store, "text", "bf16", progress=lambda what, share: heard.append(what))
+    assert len(found.stored) > 1
+    assert asked == ["text"]
+    assert heard.count("text bf16: casting") >= 3
+
+
+def test_what_casts_a_graph_and_what_it_is_tried_on_are_in_the_key(
+    gpu: Machine, bundle: Bundle, store: PlanStore, monkeypatch: pytest.MonkeyPatch
+):
+    kinds = {"bf16": TensorProto.BFLOAT16, "fp16": TensorProto.FLOAT16}
+    monkeypatch.setattr(cast, "cast_graph", lambda graph, precision, *more: marked(graph, kinds[precision]))
+
+    def options(precision: str, own: Bundle = bundle) -> dict[str, object]:
+        return dict(plans(own, store, "text", precision).stored[0].key.options)
+
+    assert not {"modelopt", "samples"} & options("fp32").keys()
+    assert "samples" not in options("bf16")
+    assert options("bf16")["modelopt"] == release_of("nvidia-modelopt")
+    files = bundle.manifest["files"]
+    assert str(files[GOLDEN]["sha256"]).startswith(str(options("fp16")["samples"]))
+    less = {name: about for name, about in files.items() if name != GOLDEN}
+    bare = replace(bundle, manifest=dict(bundle.manifest) | {"files": less})
+    assert options("fp16", bare)["samples"] == "none"
     assert len(store.list()) == 4
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from engines.device import Device
 from engines.errors import EngineError
 from engines.tensorrt.buckets import Bucket
-from engines.tensorrt.key import PlanKey, differences
+from engines.tensorrt.key import PlanKey, differences, flavour, release_of
 from engines.tensorrt.profiles import Profile
 
 H200 = Device("NVIDIA H200", (9, 0), 580, 150 << 30, index=1, uuid="GPU-1")
@@ -115,6 +117,38 @@ def test_a_timing_cache_is_for_a_builder_whatever_the_graph():
         {"capability": (8, 9)},
     ):
         assert replace(KEY, **change).builder != KEY.builder
+
+
+def installed(folder: Path, *packages: str) -> None:
+    for package in packages:
+        (folder / f"{package}-10.15.1.dist-info").mkdir()
+        (folder / f"{package}-10.15.1.dist-info" / "METADATA").write_text(
+            f"Name: {package}\nVersion: 10.15.1\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("packages", "expected"),
+    [
+        ((), "none"),
+        (("tensorrt_cu12_libs", "tensorrt"), "cu12"),
+        (("tensorrt_cu13_libs",), "cu13"),
+        (("tensorrt_cu13_libs", "tensorrt_cu12_libs"), "cu12+cu13"),
+    ],
+)
+def test_one_release_of_tensorrt_for_another_cuda_is_another(
+    packages: tuple[str, ...], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    installed(tmp_path, *packages)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert flavour() == expected
+
+
+def test_the_version_of_a_package_that_is_missing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    installed(tmp_path, "nvidia_modelopt")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert release_of("nvidia-modelopt") == "10.15.1"
+    assert release_of("nvidia-nothing") == "none"
 
 
 @pytest.mark.parametrize(
