@@ -1,10 +1,9 @@
-"""GPU backends made of ONNX Runtime, which fail when told to: what the ladder and the daemon do is real."""
+"""GPU backends made of ONNX Runtime, which fail when told to: what the ladder and failover do is real."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from engines.batch import Float32
 from engines.bundle import Bundle
@@ -29,27 +28,8 @@ class Trouble:
     def meet(self, backend: str, precision: str) -> None:
         """Fail as told."""
         for name in (f"{backend} {precision}", backend, "gpu"):
-            if kind := self.current.get(name):
+            if kind := self.known.get(name):
                 raise KINDS[kind]("the GPU stumbled", why=kind, remedy="Look at it")
-
-    @property
-    def current(self) -> Mapping[str, str]:
-        """By name, what is wrong now."""
-        return self.known
-
-
-class Written(Trouble):
-    """What a file says: lines of a name and a kind, parted by a colon."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    @property
-    def current(self) -> Mapping[str, str]:
-        """As the file says now; nothing where there is none."""
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        return dict(line.split(":") for line in lines)
 
 
 class _Session:
