@@ -53,7 +53,7 @@ def _acquired(
     folder: int, name: str, waiting: Callable[[int, float], None], alive: Callable[[], None]
 ) -> int:
     begun = time.monotonic()
-    told = -_REMIND
+    told = _POLL - _REMIND  # not at the first look: who has just taken it has yet to write their number
     while True:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:

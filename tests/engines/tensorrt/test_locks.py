@@ -16,6 +16,7 @@ from engines import cuda
 from engines.bundle import Bundle
 from engines.sessions.base import Terms
 from engines.tensorrt.build import built
+from engines.tensorrt.locks import locked
 from engines.tensorrt.store import PlanStore
 from tests.engines.tensorrt.stored import KEY, OTHER, PLAN
 from tests.standin import Machine
@@ -156,3 +157,22 @@ def test_a_build_that_waits_for_another_process_says_so_as_its_progress(
     with store.building(made.stored[0].key), pytest.raises(KeyboardInterrupt):
         built(bundle, "head", "fp32", Terms(progress=tell), device, store)
     assert heard.is_set()
+
+
+def test_who_holds_it_is_told_once_they_had_time_to_say_who_they_are(tmp_path: Path):
+    folder, told = os.open(tmp_path, os.O_RDONLY), []
+
+    def stop() -> None:
+        if told:
+            raise KeyboardInterrupt
+
+    with (
+        locked(folder, "x.lock", lambda *_: None),
+        pytest.raises(KeyboardInterrupt),
+        locked(folder, "x.lock", lambda *who: told.append(who), stop),
+    ):
+        raise AssertionError
+    os.close(folder)
+    ((holder, seconds),) = told
+    assert holder == os.getpid()
+    assert seconds > 0.05, "not at the first look"
