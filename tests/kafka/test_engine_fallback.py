@@ -207,9 +207,9 @@ def test_where_memory_runs_out_micro_batches_are_smaller_and_every_event_is_scor
         turned(
             orders, gpus=[{"memory": LITTLE}], run_seconds=0.2
         )  # slow: many events wait for the next batch
-        here.send(posts(500))
+        here.send(posts(300))
         here.wait_answered(PATIENT, daemon)
-        assert models(here) == {"tensorrt fp32": 500}
+        assert models(here) == {"tensorrt fp32": 300}
         assert "smaller" in degraded(daemon)["gpu_memory"]
         assert "smaller micro-batches from now on" in daemon.log
         assert 0 < memory(daemon) < LITTLE
