@@ -112,7 +112,12 @@ def error(golden: Tensors, answer: Logits) -> float:
         pairs.append((answer.severity, golden["severity"]))
     if any(got.shape != want.shape for got, want in pairs):
         return float("inf")
-    worst = max(float(np.max(np.abs(g - w) / (1 + np.abs(w)), initial=0)) for g, w in pairs)
+    return max(relative(got, want) for got, want in pairs)
+
+
+def relative(got: NDArray[Any], want: NDArray[Any]) -> float:
+    """The largest error of an array, relative to 1 + the size of what is wanted; infinite for NaN."""
+    worst = float(np.max(np.abs(got - want) / (1 + np.abs(want)), initial=0))
     return worst if np.isfinite(worst) else float("inf")
 
 

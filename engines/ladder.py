@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from engines.alive import Alive, unheard
 from engines.bundle import Bundle
 from engines.calibration import Uncalibrated, equivalent
 from engines.engine import EngineInfo, FusedEngine, open_on_host
@@ -25,13 +26,8 @@ from engines.steps import Step, caused_by, code_of
 from engines.verdicts import Verdicts, facts_of, reference_answers
 from engines.verify import Unverified, Verdict, verify
 
-Alive = Callable[[], None]
 HOST: Final = "auto"
 """The name of the processor's place on the ladder, where a measurement decides."""
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Rung:
         """Backend and precision; for the processor, what was asked for."""
         return f"{self.backend} {self.precision}"
 
-    def open(self, alive: Alive = _nothing) -> FusedEngine:
+    def open(self, alive: Alive = unheard) -> FusedEngine:
         """The engine, warmed up and verified; raises EngineError, and notes it as a step of the ladder.
 
         ``alive`` is called while it is built and verified.
@@ -136,7 +132,7 @@ class Ladder:
             return [own for own in rest if own.backend != failed.engine]
         return rest
 
-    def open(self, alive: Alive = _nothing) -> FusedEngine:
+    def open(self, alive: Alive = unheard) -> FusedEngine:
         """The first engine that opens and verifies, warmed up; raises EngineError with every reason."""
         rungs = self.rungs()
         last: EngineError | None = None

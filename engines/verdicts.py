@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from engines.alive import Alive, unheard
 from engines.batch import Batch
 from engines.bundle import Bundle
 from engines.engine import FusedEngine
@@ -84,9 +85,7 @@ def forget() -> None:
             path.unlink()
 
 
-def reference_answers(
-    bundle: Bundle, events: Batch, threads: int = 0, alive: Callable[[], None] = lambda: None
-) -> Answers:
+def reference_answers(bundle: Bundle, events: Batch, threads: int = 0, alive: Alive = unheard) -> Answers:
     """What the reference says of the events a bundle brings: asked once, then kept; raises EngineError."""
     path = _place(f"{_digest(_version(), bundle.digest, BACKENDS[REFERENCE.backend].describe())}.safetensors")
     fit = bundle.calibration.get("fp32")

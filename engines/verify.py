@@ -7,13 +7,14 @@ evaluated counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.alive import Alive, unheard
 from engines.batch import Batch, Float32
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -113,7 +114,7 @@ class Answers:
     thresholds: Mapping[str, Thresholds]
 
 
-def answers(engine: Engine, events: Batch, alive: Callable[[], None] = lambda: None) -> Answers:
+def answers(engine: Engine, events: Batch, alive: Alive = unheard) -> Answers:
     """What an engine says of events, calling ``alive`` now and then; raises EngineError."""
     outputs = []
     for part in parts(events):
@@ -127,9 +128,7 @@ def answers(engine: Engine, events: Batch, alive: Callable[[], None] = lambda: N
     )
 
 
-def verify(
-    reference: Engine | Answers, other: Engine, events: Batch, alive: Callable[[], None] = lambda: None
-) -> Verdict:
+def verify(reference: Engine | Answers, other: Engine, events: Batch, alive: Alive = unheard) -> Verdict:
     """Compare an engine with a reference, or what that says of the same events, each at its own thresholds.
 
     Raises EngineError where an engine fails; numbers that are not finite are part of the verdict.

@@ -102,8 +102,10 @@ def _explainer(engine: Engine, settings: Settings) -> Explainer | None:
     return Explainer(engine, encoder, settings.engine.spans_words, settings.limits.text_chars)
 
 
-def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = None) -> Ladder:
-    """The engines that the settings allow on a verified bundle."""
+def ladder_of(
+    bundle: Bundle, settings: EngineSettings, progress: Show | None = None, *, anew: bool = False
+) -> Ladder:
+    """The engines that the settings allow on a verified bundle; `anew` as in `Wanted`."""
     wanted = Wanted(
         backend=settings.backend,
         precision=settings.precision,
@@ -118,6 +120,7 @@ def ladder_of(bundle: Bundle, settings: EngineSettings, progress: Show | None = 
         progress=progress,
         plans=settings.plans,
         build=settings.build,
+        anew=anew,
     )
     return Ladder(bundle, wanted)
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from engines.alive import Alive, unheard
 from engines.engine import Engine, EngineInfo
 from engines.errors import EngineError, OutOfMemory, explain
 from engines.sessions.choose import GPU
@@ -26,8 +27,6 @@ from service.starting import aside
 
 log = logging.getLogger(__name__)
 
-Alive = Callable[[], None]
-
 TRIES: Final = 3
 """How often an engine may fail in a row, for no reason that tells more, before another one is tried."""
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -40,10 +39,6 @@ REDUCED: Final = "memory ran out, so micro-batches are smaller until the daemon 
 DRIVER: Final = Path("/proc/driver/nvidia/version")
 PROBE: Final = "from engines.cuda import devices, memory\nfor each in devices(): memory(each.index)"
 PROBE_SECONDS: Final = 60.0
-
-
-def _nothing() -> None:
-    pass
 
 
 class Rung(Protocol):
@@ -116,7 +111,7 @@ class Failover:
         """Whether no engine is open."""
         return self._down is not None
 
-    def ensure(self, alive: Alive, hear: Alive = _nothing) -> None:
+    def ensure(self, alive: Alive, hear: Alive = unheard) -> None:
         """Have an engine that can be asked, a better one where one came back; raises EngineError where none
         can be opened.
 
@@ -137,7 +132,7 @@ class Failover:
             )
         raise self._down
 
-    def failed(self, error: EngineError, alive: Alive, hear: Alive = _nothing) -> bool:
+    def failed(self, error: EngineError, alive: Alive, hear: Alive = unheard) -> bool:
         """The engine failed on a cycle; whether another one serves now, or the same has the memory that it
         lacked, and the cycle can go on at once.
         """

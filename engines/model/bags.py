@@ -35,8 +35,7 @@ class BagTower(nn.Module):
 
     def __init__(self, depth: int, tokens: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(BUCKETS + 1, depth, padding_idx=0)
-        nn.init.zeros_(self.table.weight)
+        self.table = table(BUCKETS, depth)
         self.out = nn.Linear(2 * depth, tokens * width)
         self.tokens = tokens
 
@@ -58,19 +57,11 @@ class BagTower(nn.Module):
 class PieceBag(nn.Module):
     """The mean of the embeddings of word pieces, one and two: what stands beside an encoder."""
 
-    inputs, outputs = ("ids",), ("tokens",)
-
     def __init__(self, depth: int, tokens: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(PIECES + 1, depth, padding_idx=0)
-        nn.init.zeros_(self.table.weight)
+        self.table = table(PIECES, depth)
         self.out = nn.Linear(depth, tokens * width)
         self.tokens = tokens
-
-    def example(self) -> tuple[tuple[Tensor, ...], Shapes]:
-        """Word pieces of two texts, any number of any length."""
-        shapes = ({0: Dim("rows", min=1), 1: Dim("length", min=1)},)
-        return (torch.ones(2, 7, dtype=torch.int32),), shapes
 
     def forward(self, ids: Tensor) -> Tensor:
         """``ids`` int32 [B, length], 0 = padding → float32 [B, K, D]."""
@@ -78,9 +69,16 @@ class PieceBag(nn.Module):
         return tokens.unflatten(1, (self.tokens, -1))
 
 
-def mean_of(table: nn.Module, grams: Tensor, count: Tensor) -> Tensor:
-    """The mean of rows ``grams`` of a table, of which row 0 is zeros; ``count`` [B] are not 0."""
-    mean: Tensor = table(grams).sum(dim=1) / count.clamp(min=1.0).unsqueeze(1)
+def table(buckets: int, depth: int) -> nn.Embedding:
+    """Rows of zeros for so many buckets, from 1 on; row 0 stays so."""
+    made = nn.Embedding(buckets + 1, depth, padding_idx=0)
+    nn.init.zeros_(made.weight)
+    return made
+
+
+def mean_of(rows: nn.Module, grams: Tensor, count: Tensor) -> Tensor:
+    """The mean, float32 [B, depth], of a table's rows ``grams`` [B, n] (0 = none), ``count`` [B] of them."""
+    mean: Tensor = rows(grams).sum(dim=1) / count.clamp(min=1.0).unsqueeze(1)
     return mean
 
 

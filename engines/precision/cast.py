@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,10 +21,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.alive import Alive, unheard
 from engines.errors import EngineError
 
-Alive = Callable[[], None]
-"""Hears now and then that work goes on; what it raises ends that."""
 Samples = Sequence[Mapping[str, NDArray[Any]]]
 """Inputs of a graph by name, as many micro-batches as there are."""
 
@@ -51,10 +50,6 @@ def missing() -> str | None:
     return f"not installed: {', '.join(lost)}" if lost else None
 
 
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One graph, the precision it is wanted at, its name, and inputs that it gets in practice."""
@@ -70,7 +65,7 @@ def cast_graph(
     precision: str,
     tower: str = "graph",
     samples: Samples = (),
-    alive: Alive = _nothing,
+    alive: Alive = unheard,
     *,
     head_too: bool = False,
 ) -> bytes:
@@ -83,7 +78,7 @@ def cast_graph(
     return cast_graphs([Wanted(model, precision, tower, samples)], alive, head_too=head_too)[0]
 
 
-def cast_graphs(wanted: Sequence[Wanted], alive: Alive = _nothing, *, head_too: bool = False) -> list[bytes]:
+def cast_graphs(wanted: Sequence[Wanted], alive: Alive = unheard, *, head_too: bool = False) -> list[bytes]:
     """Several graphs as `cast_graph` makes them, in one process; raises EngineError for the first
     that fails.
     """

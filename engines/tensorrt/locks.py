@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from engines.alive import Alive, unheard
+
 _POLL: Final = 0.1
 _REMIND: Final = 60.0
 
 
-def _nothing() -> None:
-    pass
-
-
 @contextmanager
 def locked(
-    folder: int, name: str, waiting: Callable[[int, float], None], alive: Callable[[], None] = _nothing
+    folder: int, name: str, waiting: Callable[[int, float], None], alive: Alive = unheard
 ) -> Iterator[None]:
     """Hold the lock file `name` of a folder; raises OSError where it can't be made.
 
@@ -49,9 +47,7 @@ def clear(folder: int) -> None:
                     os.close(fd)
 
 
-def _acquired(
-    folder: int, name: str, waiting: Callable[[int, float], None], alive: Callable[[], None]
-) -> int:
+def _acquired(folder: int, name: str, waiting: Callable[[int, float], None], alive: Alive) -> int:
     begun = time.monotonic()
     told = _POLL - _REMIND  # not at the first look: who has just taken it has yet to write their number
     while True:

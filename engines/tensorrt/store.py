@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from engines.alive import Alive, unheard
 from engines.device import Device
 from engines.errors import EngineError
 from engines.sessions.host import cache_folder
@@ -28,10 +29,6 @@ _KINDS: Final[tuple[Kind, ...]] = ("plan", "timings", "refused")
 _NOTES: Final = ".notes"
 _DAY: Final = 86_400.0
 _log = logging.getLogger(__name__)
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ class PlanStore:
             raise unkept(self.folder, error) from error
 
     @contextmanager
-    def building(self, key: PlanKey, alive: Callable[[], None] = _nothing) -> Iterator[Stored | None]:
+    def building(self, key: PlanKey, alive: Alive = unheard) -> Iterator[Stored | None]:
         """Hold the right to build a plan, alone among processes, and say so while waiting for it.
 
         Gives the plan where it is there already, or another process has built it meanwhile. `alive` is called

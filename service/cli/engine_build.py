@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +90,12 @@ def _built(
     bundle: Bundle, settings: EngineSettings, precision: str, quiet: bool
 ) -> tuple[dict[str, Any], EngineError | None]:
     from engines.errors import DeviceLost, EngineError, NoDevice
-    from engines.ladder import Ladder
     from service.assembly import ladder_of
 
     begun, failed, why = time.monotonic(), None, ""
     with ExitStack() as stack:
         show = None if quiet else stack.enter_context(bars())
-        ladder = Ladder(bundle, replace(ladder_of(bundle, settings, show).wanted, anew=True))
+        ladder = ladder_of(bundle, settings, show, anew=True)
         try:
             with reaching():
                 engine = ladder.open()

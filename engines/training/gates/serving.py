@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from engines import golden
 from engines.batch import Batch, UInt8
 from engines.engine import FusedEngine, open_engine
 from engines.head import Logits
@@ -70,7 +71,7 @@ def difference(one: Logits, other: Logits, presence: UInt8) -> float:
         (one.moderation, other.moderation),
         (one.unimodal[seen], other.unimodal[seen]),
     ]
-    return max(float(np.max(np.abs(a - b) / (1 + np.abs(b)), initial=0.0)) for a, b in pairs)
+    return max(golden.relative(a, b) for a, b in pairs)
 
 
 def _on(engine: FusedEngine, model: Small, held: Events, of: str) -> list[Gate]:
