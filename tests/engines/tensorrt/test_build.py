@@ -15,35 +15,19 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines import cuda
 from engines.bundle import GOLDEN, Bundle
-from engines.errors import EngineError, NotBuilt, OutOfMemory, PlanRefused
-from engines.planner import Budget
+from engines.errors import EngineError, NotBuilt, PlanRefused
 from engines.precision import cast
-from engines.preprocess.spec import TextSpec
 from engines.sessions.base import Terms
 from engines.sessions.tensorrt import BACKEND, opened
-from engines.tensorrt.buckets import Bucket, buckets_of, pieces
-from engines.tensorrt.build import Plans, _halved, built
+from engines.tensorrt.buckets import buckets_of
 from engines.tensorrt.key import release_of
 from engines.tensorrt.progress import Progress
 from engines.tensorrt.signature import Signature
 from engines.tensorrt.store import PlanStore
-from tests.engines.tensorrt.shapes import spec, text
+from tests.engines.tensorrt.towers import BUDGET, plans
 from tests.standin import Gpu, Machine, environment
 from tests.tiny_bundle import seal
-
-BUDGET = Budget(tokens=256, image_rows=16, audio_seconds=4.0, head_rows=64)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> PlanStore:
-    return PlanStore(tmp_path / "plans")
-
-
-def plans(bundle: Bundle, store: PlanStore, tower: str = "text", precision: str = "fp32", **more) -> Plans:
-    terms = Terms(budget=BUDGET, progress=more.pop("progress", None), build=more.pop("build", True))
-    return built(bundle, tower, precision, terms, cuda.devices()[0], store, **more)
 
 
 def test_a_plan_is_built_once_and_found_again(gpu: Machine, bundle: Bundle, store: PlanStore):
@@ -188,84 +172,6 @@ def test_what_the_builder_fails_with_is_said(gpu: Machine, bundle: Bundle, store
     gpu.build_error = "Error Code 10: Could not find any implementation for node X"
     with pytest.raises(EngineError, match="Could not find any implementation for node X"):
         plans(bundle, store)
-
-
-@pytest.fixture
-def tried(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The cells that each build was asked for; more than half the budget's are too many."""
-    import tests.standin.tensorrt as standin
-
-    whole = standin._unbuildable
-    asked: list[int] = []
-
-    def small(network: object, config: object) -> str | None:
-        shapes = [shapes[2] for p in config._profiles for shapes in p._shapes.values()]
-        cells = max(shape[0] * (shape[1] if len(shape) == 2 else 1) for shape in shapes)
-        most = BUDGET.tokens if len(shapes[0]) == 2 else BUDGET.image_rows
-        asked.append(cells)
-        return "Error Code 2: OutOfMemory (too many)" if cells * 2 > most else whole(network, config)
-
-    monkeypatch.setattr(standin, "_unbuildable", small)
-    return asked
-
-
-SHORT = TextSpec(1000, 64, "hash-words")
-"""Texts of which four fill the budget, so that fewer are to be had."""
-
-
-@pytest.mark.parametrize("version", ["10.6.0", "10.15.1.29"])
-@pytest.mark.parametrize("tower", ["text", "image"])
-def test_out_of_memory_while_building_plans_for_half_the_work_once(
-    gpu: Machine, bundle: Bundle, store: PlanStore, tried: list[int], tower: str, version: str
-):
-    gpu.tensorrt = version
-    bundle = replace(bundle, preprocess=replace(bundle.preprocess, text=SHORT))
-    found = plans(bundle, store, tower)
-    whole = buckets_of(tower, found.signature, bundle.preprocess, BUDGET)
-    most, less = (max(bucket.cells for bucket in each) for each in (whole, found.buckets))
-    assert less * 2 <= most
-    assert max(tried) == most
-    assert tried[-1] <= less
-    assert set(found.buckets) < set(whole)
-    assert {bucket.axes for bucket in found.buckets} == {bucket.axes for bucket in whole}
-    count = len(tried)
-    for stored in found.stored[1:]:  # as if these had been built before memory ran out
-        store.put(stored.key, stored.plan, dict(stored.facts) | {"halvings": 0})
-    for build in (True, False):
-        assert plans(bundle, store, tower, build=build).buckets == found.buckets
-    assert len(tried) == count
-
-
-def test_reduced_plans_that_were_built_for_a_smaller_budget_are_known_as_reduced(
-    gpu: Machine, bundle: Bundle, store: PlanStore, tried: list[int]
-):
-    found = plans(bundle, store, "image")
-    for stored in found.stored:
-        store.put(stored.key, stored.plan, dict(stored.facts) | {"halvings": 0})
-    count = len(tried)
-    plans(bundle, store, "image")
-    plans(bundle, store, "image")
-    assert len(tried) == count + 1, "the larger ones were tried once"
-
-
-def test_a_shipped_bundles_texts_are_halved_in_what_they_cost():
-    found = buckets_of("text", text("ids"), spec(256), Budget(tokens=115_712))
-    less = _halved(found)
-    assert max(bucket.cells for bucket in less) * 2 <= max(bucket.cells for bucket in found)
-    assert pieces(less, 400, {"ids-axis": 256})
-
-
-def test_single_rows_cannot_be_halved():
-    assert _halved([Bucket(1, (("length", 16),)), Bucket(1, (("length", 256),))]) == ()
-    assert _halved([Bucket(1)]) == ()
-
-
-def test_out_of_memory_for_half_the_work_too_is_an_error(gpu: Machine, bundle: Bundle, store: PlanStore):
-    gpu.build_error = "Error Code 2: OutOfMemory (no further information)"
-    with pytest.raises(OutOfMemory) as caught:
-        plans(bundle, store)
-    assert "engine.tokens" in caught.value.remedy
-    assert "engine.gpu_memory" not in caught.value.remedy
 
 
 def marked(graph: bytes, kind: int) -> bytes:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from engines import cuda
 from engines.bundle import Bundle
 from engines.planner import Budget
 from engines.sessions import onnxruntime, tensorrt
 from engines.sessions.base import Arrays, Terms
+from engines.tensorrt.build import Plans, built
 from engines.tensorrt.pool import ROOMS
 from engines.tensorrt.session import TensorRTSession
 from engines.tensorrt.store import PlanStore
@@ -42,6 +44,11 @@ def opening(gpu: Machine, bundle: Bundle, store: PlanStore) -> Iterator[Opener]:
         assert all(room.take(1) for room in ROOMS.values())
         for room in ROOMS.values():
             room.give()
+
+
+def plans(bundle: Bundle, store: PlanStore, tower: str = "text", precision: str = "fp32", **more) -> Plans:
+    terms = Terms(budget=BUDGET, progress=more.pop("progress", None), build=more.pop("build", True))
+    return built(bundle, tower, precision, terms, cuda.devices()[0], store, **more)
 
 
 def inputs(tower: str, rows: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -51,11 +51,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 
 
 @pytest.fixture
-def told() -> list[Check]:
-    return []
-
-
-@pytest.fixture
 def ground(
     tmp_path: Path, told: list[Check], machine: Machine, deciding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Ground:

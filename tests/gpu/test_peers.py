@@ -18,16 +18,6 @@ from tests.gpu.peers import CPU, CUDA, PROVIDERS, TENSORRT, asked, onnx_peer, on
 from tests.gpu.results import Check
 
 
-@pytest.fixture
-def told() -> list[Check]:
-    return []
-
-
-@pytest.fixture
-def ground(tmp_path: Path, told: list[Check]) -> Ground:
-    return Ground(cuda=False, small=True, work=tmp_path, tell=told.append)
-
-
 def test_without_transformers_torch_is_no_peer_and_the_part_goes_on(
     ground: Ground, told: list[Check], monkeypatch: pytest.MonkeyPatch
 ):

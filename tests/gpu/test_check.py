@@ -24,7 +24,7 @@ from tests.gpu.soak import growth
 from tests.gpu.starter import ready
 from tests.standin import Gpu, installed
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ABSENT = (
     "pydantic", "kafka", "librosa", "orjson", "soundfile", "soxr", "openvino", "rich", "crc32c", "lz4",
     "zstandard", "snappy", "sklearn", "service",
@@ -42,16 +42,6 @@ def part(name: str, seconds: int = 10) -> Part:
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return Plan(Results(tmp_path / "results"), tmp_path / "work", cuda=False, small=True, host=Host("x"))
-
-
-@pytest.fixture
-def told() -> list[Check]:
-    return []
-
-
-@pytest.fixture
-def ground(tmp_path: Path, told: list[Check]) -> Ground:
-    return Ground(cuda=False, small=True, work=tmp_path, tell=told.append)
 
 
 class Starts:
@@ -314,7 +304,8 @@ def test_memory_that_grows_is_told_from_memory_that_settles():
 
 
 def test_it_needs_nothing_that_such_a_host_lacks():
-    modules = [f"tests.gpu.{path.stem}" for path in (ROOT / "tests" / "gpu").glob("[a-z]*.py")]
+    names = {path.stem for path in (ROOT / "tests" / "gpu").glob("[a-z]*.py")} - {"conftest"}
+    modules = [f"tests.gpu.{name}" for name in sorted(names) if not name.startswith("test_")]
     modules += ["engines.training.importing", "engines.training.casting", "engines.ladder", "tests.standin"]
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))\n"
